@@ -1,0 +1,1 @@
+"""`manage.py up`: the whole stack by one command."""
