@@ -137,6 +137,8 @@ class EngineInfo:
     num_slots: int
     """Replies it computes at the same time; more may be submitted and wait inside."""
     has_thinking: bool
+    sampling: SamplingParams = SamplingParams()
+    """What the model's makers recommend; used where a request asks for nothing else."""
 
 
 class Run(Protocol):

@@ -1,0 +1,161 @@
+"""One reply as this web process knows it, rendered once for all who watch, and what each viewer has of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from chat.markdown import BlockRenderer
+from chat.reply_stream import START, Cursor
+
+Frame = dict[str, Any]
+Push = Callable[[Frame], Awaitable[int]]
+"""Sends a frame to one page; how many bytes it was."""
+
+ZONES = ("reasoning", "answer")
+
+
+class Feed:
+    """The text of a reply in blocks, each stamped with the entry that changed it last.
+
+    That stamp is all a viewer needs: what is stamped above the viewer's cursor is what the viewer lacks. First view,
+    second tab, reload, reconnect and a slow browser that skips a few states are therefore one path, and nothing is
+    buffered per viewer.
+    """
+
+    PAUSE_S = 0.03
+    PAUSE_PER_RENDER = 8
+
+    def __init__(self, generation_id: str, conversation_id: str) -> None:
+        self.generation_id = generation_id
+        self.conversation_id = conversation_id
+        self.cursor = START
+        self.status: str | None = None
+        self.stage: tuple[str, str] | None = None
+        self.heard_at = time.monotonic()
+        self.viewers: set[Viewer] = set()
+        self.is_dirty = False
+        self._renderers = {zone: BlockRenderer() for zone in ZONES}
+        self._stamps: dict[str, list[Cursor]] = {zone: [] for zone in ZONES}
+        self._is_thinking_done = False
+        self._render_at = 0.0
+
+    def take(self, cursor: Cursor, kind: str, data: str) -> None:
+        """Take the next entry of the stream; one that is known already changes nothing."""
+        if cursor <= self.cursor:
+            return
+        self.cursor = cursor
+        self.heard_at = time.monotonic()
+        if kind == "reasoning":
+            self._renderers["reasoning"].append(data)
+            self.is_dirty = True
+        elif kind == "text":
+            self._renderers["answer"].append(data)
+            self.is_dirty = True
+        elif kind == "end":
+            self.status = data
+
+    def is_due(self, now: float) -> bool:
+        return self.is_dirty and now >= self._render_at
+
+    @property
+    def due_in_s(self) -> float:
+        return max(0.0, self._render_at - time.monotonic())
+
+    def render(self, least_pause_s: float = PAUSE_S) -> None:
+        """Render what is open; the next time comes after a pause that grows with what this one cost."""
+        started = time.monotonic()
+        for zone in ZONES:
+            self._stamp(zone, self._renderers[zone].update())
+        ended = time.monotonic()
+        self.is_dirty = False
+        self._render_at = started + max(least_pause_s, self.PAUSE_PER_RENDER * (ended - started))
+
+    def close(self) -> None:
+        for zone in ZONES:
+            self._stamp(zone, self._renderers[zone].close())
+        self.is_dirty = False
+
+    def _stamp(self, zone: str, changed: list[int]) -> None:
+        stamps = self._stamps[zone]
+        stamps += [self.cursor] * (len(self._renderers[zone].blocks) - len(stamps))
+        for index in changed:
+            stamps[index] = self.cursor
+
+    def patches(self, zone: str, viewer: Viewer) -> list[Frame]:
+        """What brings a viewer's blocks of one zone up to date."""
+        blocks = self._renderers[zone].blocks
+        return [
+            viewer.patch(zone, index, blocks[index].html, blocks[index].code)
+            for index, stamp in enumerate(self._stamps[zone])
+            if stamp > viewer.seen
+        ]
+
+
+class Viewer:
+    """One page that follows one reply: how far it is, and how much of what was sent it has not drawn yet."""
+
+    MOST_UNDRAWN_BYTES = 65_536
+    PATIENCE_S = 30.0
+
+    def __init__(self, feed: Feed, push: Push, after: Cursor) -> None:
+        self.feed = feed
+        self.seen = after
+        self._push = push
+        self._code_lengths: dict[tuple[str, int], tuple[int, int]] = {}
+        self._undrawn: list[tuple[Cursor, int]] = []
+        self._undrawn_since = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        return sum(size for _, size in self._undrawn) > self.MOST_UNDRAWN_BYTES
+
+    @property
+    def is_lost(self) -> bool:
+        """Nothing was drawn for so long that the page is better off connecting anew."""
+        return self.is_behind and time.monotonic() - self._undrawn_since > self.PATIENCE_S
+
+    async def show(self, *, even_if_behind: bool = False) -> None:
+        feed = self.feed
+        if self.seen >= feed.cursor or (self.is_behind and not even_if_behind):
+            return
+        reasoning, answer = feed.patches("reasoning", self), feed.patches("answer", self)
+        self.seen = feed.cursor
+        if not reasoning and not answer:
+            return
+        size = await self._push(
+            {
+                "type": "reply.blocks",
+                "generation": feed.generation_id,
+                "cursor": str(feed.cursor),
+                "reasoning": reasoning,
+                "answer": answer,
+            }
+        )
+        if not self._undrawn:
+            self._undrawn_since = time.monotonic()
+        self._undrawn.append((feed.cursor, size))
+
+    async def push(self, frame: Frame) -> None:
+        await self._push(frame)
+
+    async def drew(self, cursor: Cursor) -> None:
+        """The page says how far it has drawn; what was held back comes now."""
+        was_behind = self.is_behind
+        self._undrawn = [(sent, size) for sent, size in self._undrawn if sent > cursor]
+        self._undrawn_since = time.monotonic()
+        if was_behind:
+            await self.show()
+
+    def patch(self, zone: str, index: int, html: str, code: str | None) -> Frame:
+        """One block for this viewer: whole, or, for code that is still being written, only what was added."""
+        if code is None:
+            self._code_lengths.pop((zone, index), None)
+            return {"i": index, "html": html}
+        length, units = self._code_lengths.get((zone, index), (0, 0))
+        added = code[length:]
+        self._code_lengths[zone, index] = (len(code), units + len(added.encode("utf-16-le")) // 2)
+        if length:
+            return {"i": index, "at": units, "append": added}
+        return {"i": index, "html": html, "code": code}

@@ -1,0 +1,90 @@
+"""Content-free hints between processes, through Valkey: each may get lost, and a page load or the next sweep repairs it.
+
+They are sent by one thread of their own, so that no request waits for Valkey, up or down, and a burst costs one wake-up.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from functools import cache
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from redis.exceptions import RedisError
+
+from chat import valkey
+
+CHANNEL = "hints"
+STOP_CHANNEL = "stop"
+
+log = structlog.get_logger()
+
+
+def wake() -> None:
+    """After commit: tell the inference workers that a reply is queued."""
+    transaction.on_commit(lambda: _sender().wake())
+
+
+def conversation_changed(owner_id: UUID, conversation_id: UUID) -> None:
+    """After commit: the owner's pages load again what changed."""
+    _publish(CHANNEL, {"type": "conversation.changed", "user": str(owner_id), "conversation": str(conversation_id)})
+
+
+def check_sessions(user_id: UUID) -> None:
+    """After commit: the sockets of a user look again whether they may stay."""
+    _publish(CHANNEL, {"type": "session.check", "user": str(user_id)})
+
+
+def stop(generation_id: UUID) -> None:
+    """After commit: the worker that runs this generation ends it."""
+    _publish(STOP_CHANNEL, {"generation": str(generation_id)})
+
+
+def _publish(channel: str, hint: dict[str, str]) -> None:
+    transaction.on_commit(lambda: _sender().publish(channel, json.dumps(hint)))
+
+
+@cache
+def _sender() -> Sender:
+    return Sender()
+
+
+class Sender:
+    def __init__(self) -> None:
+        self._pending: deque[tuple[str, str]] = deque(maxlen=10_000)
+        self._is_wake_due = False
+        self._due = threading.Event()
+        threading.Thread(target=self._run, name="hints", daemon=True).start()
+
+    def wake(self) -> None:
+        self._is_wake_due = True
+        self._due.set()
+
+    def publish(self, channel: str, text: str) -> None:
+        self._pending.append((channel, text))
+        self._due.set()
+
+    def _run(self) -> None:
+        while True:
+            self._due.wait()
+            self._due.clear()
+            try:
+                self._send()
+            except (RedisError, OSError):
+                log.warning("hints.lost")
+            except Exception:
+                log.exception("hints.failed")
+
+    def _send(self) -> None:
+        from chat.tasks import wake
+
+        if self._is_wake_due:
+            self._is_wake_due = False
+            wake.apply_async(retry=False, expires=30)
+        with valkey.client().pipeline(transaction=False) as pipeline:
+            while self._pending:
+                pipeline.publish(*self._pending.popleft())
+            pipeline.execute()

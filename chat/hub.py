@@ -1,0 +1,234 @@
+"""One reader of all live reply streams, and one listener for hints, per web process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import weakref
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import structlog
+from django.db import DatabaseError
+from django.template.loader import render_to_string
+from redis.exceptions import RedisError
+
+from chat import hints, reply_stream, valkey
+from chat.database import db
+from chat.feed import Feed, Viewer
+from chat.models import Generation
+from chat.reply_stream import Cursor
+from chat.stages import stages
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from chat.consumers import PageConsumer
+
+log = structlog.get_logger()
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+
+
+def hub() -> Hub:
+    """The hub of this process (strictly: of the running event loop)."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub()
+    return _hubs[loop]
+
+
+class Hub:
+    """Feeds by generation and pages by user. It works while there are pages and rests when the last one leaves."""
+
+    CHECK_S = 2.0
+    PAUSE_PER_FEED_S = 0.001
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, Feed] = {}
+        self._pages: defaultdict[UUID, set[PageConsumer]] = defaultdict(set)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._bell = f"hub:{uuid4()}"
+        self._bell_cursor = "0-0"
+        self._due = asyncio.Event()
+
+    # Pages
+
+    def join(self, page: PageConsumer) -> None:
+        self._pages[page.user_id].add(page)
+        if not self._tasks:
+            self._client = valkey.async_client()
+            loops = (self._read_loop(), self._render_loop(), self._check_loop(), self._hint_loop())
+            self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def leave(self, page: PageConsumer) -> None:
+        self._pages[page.user_id].discard(page)
+        if not self._pages[page.user_id]:
+            del self._pages[page.user_id]
+        if not self._pages and self._tasks:
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._client.aclose()
+
+    # Following
+
+    async def follow(self, generation: Generation, viewer_of: PageConsumer, after: Cursor) -> Viewer:
+        """Register first, then replay, then tail: the reader starts every feed at its beginning."""
+        generation_id = str(generation.id)
+        feed = self._feeds.get(generation_id)
+        is_new = feed is None
+        if feed is None:
+            feed = Feed(generation_id, str(generation.message.conversation_id))
+            self._feeds[generation_id] = feed
+        viewer = Viewer(feed, viewer_of.push, after)
+        feed.viewers.add(viewer)
+        if generation.is_over:
+            await self._end(feed, generation.status)
+        elif is_new:
+            await self._ring()
+        else:
+            await viewer.show()
+        return viewer
+
+    def unfollow(self, viewer: Viewer) -> None:
+        feed = viewer.feed
+        feed.viewers.discard(viewer)
+        if not feed.viewers:
+            self._feeds.pop(feed.generation_id, None)
+
+    async def _ring(self) -> None:
+        """Make the blocking read return, so that it takes the new stream in; a lost ring costs a second."""
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.xadd(self._bell, {"k": "ring"}, maxlen=1)
+                pipeline.expire(self._bell, 60)
+                await pipeline.execute()
+        except (RedisError, OSError):
+            log.warning("hub.ring_lost")
+
+    # Reading and showing
+
+    async def _read_loop(self) -> None:
+        while True:
+            try:
+                await self._read()
+            except (RedisError, OSError) as error:
+                log.warning("hub.read_failed", error=type(error).__name__)
+                await asyncio.sleep(0.2)
+
+    async def _read(self) -> None:
+        cursors: dict[Any, Any] = {reply_stream.key(feed.generation_id): str(feed.cursor) for feed in self._feeds.values()}
+        cursors[self._bell] = self._bell_cursor
+        for key, entries in await self._client.xread(cursors, block=1000) or []:
+            if key == self._bell:
+                self._bell_cursor = entries[-1][0]
+            elif feed := self._feeds.get(key.removeprefix("reply:")):
+                for entry_id, fields in entries:
+                    feed.take(Cursor.parse(entry_id), fields["k"], fields["d"])
+                if feed.status:
+                    await self._end(feed, feed.status)
+                elif feed.is_dirty:
+                    self._due.set()
+        # The more replies are followed, the more entries one read brings.
+        await asyncio.sleep(min(0.02, self.PAUSE_PER_FEED_S / 4 * len(self._feeds)))
+
+    async def _render_loop(self) -> None:
+        """Render each dirty feed when its pause is over: the first delta at once, a lone delta at once."""
+        while True:
+            await self._due.wait()
+            now = time.monotonic()
+            pause_s = max(Feed.PAUSE_S, self.PAUSE_PER_FEED_S * len(self._feeds))
+            for feed in [feed for feed in self._feeds.values() if feed.is_due(now)]:
+                feed.render(pause_s)
+                for viewer in list(feed.viewers):
+                    await viewer.show()
+                await asyncio.sleep(0)
+            waiting = [feed.due_in_s for feed in self._feeds.values() if feed.is_dirty]
+            if waiting:
+                await asyncio.sleep(max(0.001, min(waiting)))
+            else:
+                self._due.clear()
+
+    async def _end(self, feed: Feed, status: str) -> None:
+        """Show the last of a reply, then its finished message; the feed is done."""
+        try:
+            html = await db(_finished_message, feed.generation_id)
+        except DatabaseError as error:
+            log.warning("hub.end_postponed", error=type(error).__name__)
+            return
+        self._feeds.pop(feed.generation_id, None)
+        feed.close()
+        frame = {"type": "reply.end", "generation": feed.generation_id, "status": status, "html": html}
+        for viewer in list(feed.viewers):
+            await viewer.show(even_if_behind=True)
+            await viewer.push(frame)
+
+    # Mending
+
+    async def _check_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self.CHECK_S)
+            try:
+                await self._check([feed for feed in self._feeds.values() if self._is_silent(feed)])
+                await self._drop_lost_viewers()
+            except Exception:
+                log.exception("hub.check_failed")
+
+    def _is_silent(self, feed: Feed) -> bool:
+        return feed.status is not None or time.monotonic() - feed.heard_at > self.CHECK_S
+
+    async def _check(self, feeds: list[Feed]) -> None:
+        """Ask Postgres about replies that are silent: it knows those that ended unheard, and why others wait."""
+        if not feeds:
+            return
+        stages_now = await db(stages, [UUID(feed.generation_id) for feed in feeds])
+        for feed in feeds:
+            stage = stages_now.get(UUID(feed.generation_id))
+            if stage is None or stage.is_over:
+                await self._end(feed, stage.status if stage else "stopped")
+            elif (stage.stage, stage.text) != feed.stage and feed.cursor.n <= 1:
+                feed.stage = (stage.stage, stage.text)
+                for viewer in list(feed.viewers):
+                    await viewer.push(stage.frame(feed.generation_id))
+
+    async def _drop_lost_viewers(self) -> None:
+        lost = [viewer for feed in self._feeds.values() for viewer in feed.viewers if viewer.is_lost]
+        for pages in list(self._pages.values()):
+            for page in list(pages):
+                if any(viewer in lost for viewer in page.viewers.values()):
+                    await page.close(code=4008)
+
+    # Hints
+
+    async def _hint_loop(self) -> None:
+        while True:
+            try:
+                async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(hints.CHANNEL)
+                    async for message in channel.listen():
+                        await self._take_hint(json.loads(message["data"]))
+            except (RedisError, OSError) as error:
+                log.warning("hub.hints_failed", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _take_hint(self, hint: dict[str, str]) -> None:
+        pages = list(self._pages.get(UUID(hint["user"]), ()))
+        if hint["type"] == "session.check":
+            for page in pages:
+                await page.check_session()
+        elif pages:
+            for page in pages:
+                await page.push({"type": "conversation.changed", "conversation": hint["conversation"]})
+            unheard = [feed for feed in self._feeds.values() if feed.conversation_id == hint["conversation"]]
+            await self._check([feed for feed in unheard if feed.cursor.n == 0])
+
+
+def _finished_message(generation_id: str) -> str:
+    generation = Generation.objects.select_related("message").filter(id=generation_id).first()
+    if generation is None:
+        return ""
+    return render_to_string("chat/_message.html", {"message": generation.message})

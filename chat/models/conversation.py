@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.utils import timezone
+
+from chat import hints
+from chat.context_window import refuse_over_long
+from chat.markdown import title_from
+from chat.models.generation import Generation
+from chat.models.ids import uuid7
+from chat.models.message import Message
+from chat.refused import Refused
+from chat.text import clean_text
+
+if TYPE_CHECKING:
+    from chat.models.user import User
+
+
+class Turn(NamedTuple):
+    """What a person wrote, the reply that answers it, and the run of the model that fills the reply."""
+
+    message: Message
+    reply: Message
+    generation: Generation
+
+
+class Conversation(models.Model):
+    """A tree of messages that belongs to one person; `active_leaf` says which branch the page opens on."""
+
+    TITLE_LENGTH = 200
+    MESSAGE_LENGTH = 200_000
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    title = models.CharField(max_length=TITLE_LENGTH, blank=True)
+    has_manual_title = models.BooleanField(default=False)
+    active_leaf = models.ForeignKey(Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    last_active_at = models.DateTimeField(default=timezone.now)
+
+    if TYPE_CHECKING:
+        owner_id: UUID
+        active_leaf_id: UUID | None
+
+    class Meta:
+        indexes = (models.Index(fields=["owner", "-last_active_at", "-id"], name="conversation_newest_first"),)
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+    @classmethod
+    def start(cls, owner: User, text: str, client_id: str) -> Turn:
+        """A new conversation with its first turn. The same `client_id` again gives the turn that is there already."""
+        text = cls._accepted(text)
+        conversation = cls(owner=owner, title=title_from(text))
+        return conversation._add_turn(text, client_id, parent=None)
+
+    def ask(self, text: str, client_id: str, parent: UUID | None = None) -> Turn:
+        """Add a message below `parent` (the active leaf if None), its empty reply and the generation that fills it.
+
+        Raises Refused for a blank or over-long text, and while the reply above is still being written.
+        """
+        text = self._accepted(text)
+        leaf = self.messages.select_related("generation").filter(id=parent or self.active_leaf_id).first()
+        if parent and leaf is None:
+            raise Refused("The message you answered is gone. Reload the page to go on from here.")
+        turn = self._turn_of(self.owner_id, client_id)
+        if turn is None and leaf and leaf.role == Message.Role.ASSISTANT and not leaf.generation.is_over:
+            raise Refused("A reply is still being written. Stop it, or wait until it is done.")
+        return turn or self._add_turn(text, client_id, parent=leaf)
+
+    def reply_again(self, message: Message, client_id: str) -> Turn:
+        """Another reply to a message of this conversation, beside the earlier ones."""
+        for sibling in message.children.select_related("generation"):
+            if sibling.generation.client_id != client_id and not sibling.generation.is_over:
+                raise Refused("A reply to this message is still being written.")
+        return self._insert(message, client_id, is_new_message=False)
+
+    def branch(self) -> list[Message]:
+        """The messages from the root to the active leaf, oldest first, replies with their generation."""
+        by_id = {message.id: message for message in self.messages.select_related("generation")}
+        branch: list[Message] = []
+        message = by_id.get(self.active_leaf_id) if self.active_leaf_id else None
+        while message:
+            branch.append(message)
+            message = by_id.get(message.parent_id) if message.parent_id else None
+        return branch[::-1]
+
+    def rename(self, title: str) -> None:
+        title = " ".join(clean_text(title).split())
+        if not title:
+            raise Refused("A title needs at least one character.")
+        if len(title) > self.TITLE_LENGTH:
+            raise Refused(f"A title can have {self.TITLE_LENGTH} characters; this one has {len(title)}.")
+        self.title, self.has_manual_title = title, True
+        self.save(update_fields=["title", "has_manual_title"])
+        hints.conversation_changed(self.owner_id, self.id)
+
+    def remove(self) -> None:
+        """Delete the conversation with everything in it; replies still being written are stopped."""
+        with transaction.atomic():
+            running = list(Generation.objects.running().filter(message__conversation=self).values_list("id", flat=True))
+            owner_id, conversation_id = self.owner_id, self.id
+            self.delete()
+        for generation_id in running:
+            hints.stop(generation_id)
+        hints.conversation_changed(owner_id, conversation_id)
+
+    @classmethod
+    def _accepted(cls, text: str) -> str:
+        text = clean_text(text).strip()
+        if not any(character.isprintable() and not character.isspace() for character in text):
+            raise Refused("Write something first.")
+        if len(text) > cls.MESSAGE_LENGTH:
+            raise Refused(
+                f"This message has {len(text):,} characters; a message can have {cls.MESSAGE_LENGTH:,}. Send it in parts."
+            )
+        refuse_over_long(text)
+        return text
+
+    def _add_turn(self, text: str, client_id: str, parent: Message | None) -> Turn:
+        message = Message(conversation=self, parent=parent, role=Message.Role.USER, text=text)
+        return self._insert(message, client_id, is_new_message=True)
+
+    def _insert(self, message: Message, client_id: str, *, is_new_message: bool) -> Turn:
+        """Write a turn in one transaction (I1); the unique client id makes a repeat lose and find the first (I2)."""
+        reply = Message(conversation=self, parent=message, role=Message.Role.ASSISTANT)
+        generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id)
+        try:
+            with transaction.atomic():
+                self.last_active_at = timezone.now()
+                if self._state.adding:
+                    self.save(force_insert=True)
+                Message.objects.bulk_create([message, reply] if is_new_message else [reply])
+                generation.save(force_insert=True)
+                self.active_leaf = reply
+                self.save(update_fields=["active_leaf", "last_active_at"])
+        except IntegrityError:
+            turn = self._turn_of(self.owner_id, client_id)
+            if turn is None:
+                raise
+            return turn
+        hints.wake()
+        hints.conversation_changed(self.owner_id, self.id)
+        return Turn(message, reply, generation)
+
+    @classmethod
+    def _turn_of(cls, owner_id: UUID, client_id: str) -> Turn | None:
+        generation = (
+            Generation.objects.select_related("message__parent", "message__conversation")
+            .filter(requested_by=owner_id, client_id=client_id)
+            .first()
+        )
+        if generation is None or generation.message.parent is None:
+            return None
+        return Turn(generation.message.parent, generation.message, generation)
+
+    @classmethod
+    def listed(cls, owner: User) -> models.QuerySet[Self]:
+        """A person's conversations, newest first, as the sidebar shows them."""
+        return cls.objects.filter(owner=owner).order_by("-last_active_at", "-id")

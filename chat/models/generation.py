@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, models, transaction
+from django.db.models.functions import Now
+
+from chat import hints, markdown
+from chat.models.ids import uuid7
+from chat.models.message import Message
+from chat.models.usage import UsageRecord
+from chat.models.worker import Worker
+from chat.reply_stream import Told
+from chat.text import clean_text
+from inference.contract import Finished, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    def queued(self) -> Self:
+        return self.filter(status=Generation.Status.QUEUED)
+
+    def running(self) -> Self:
+        return self.filter(status=Generation.Status.RUNNING)
+
+    def orphaned(self) -> Self:
+        """Running, but the worker's lease has ended. Not judged before Postgres itself has been up for a lease."""
+        living = Worker.objects.filter(id=models.OuterRef("worker_id"), beat_at__gt=Now() - Worker.lease())
+        return self.running().filter(~models.Exists(living)) if _postgres_is_settled() else self.none()
+
+
+class Generation(models.Model):
+    """One run of the model for one reply: its state, who holds it, how it was made and what it cost.
+
+    Every write of a worker carries the attempt it was claimed with; a stale attempt changes nothing (I4).
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        COMPLETED = "completed"
+        STOPPED = "stopped"
+        FAILED = "failed"
+        INTERRUPTED = "interrupted"
+
+    class Priority(models.IntegerChoices):
+        INTERACTIVE = 0
+        API = 1
+        BACKGROUND = 2
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="generation")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations")
+    client_id = models.CharField(max_length=64)
+    status = models.CharField(max_length=11, choices=Status, default=Status.QUEUED)
+    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.INTERACTIVE)
+    attempt = models.PositiveIntegerField(default=0)
+    worker = models.ForeignKey(Worker, on_delete=models.SET_NULL, null=True, blank=True, related_name="generations")
+
+    queued_at = models.DateTimeField(db_default=Now())
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    model = models.CharField(max_length=200, blank=True)
+    revision = models.CharField(max_length=100, blank=True)
+    device = models.CharField(max_length=100, blank=True)
+    dtype = models.CharField(max_length=30, blank=True)
+    sampling = models.JSONField(default=dict, blank=True)
+    seed = models.PositiveBigIntegerField(null=True, blank=True)
+    enable_thinking = models.BooleanField(null=True, blank=True)
+
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    reasoning_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0)
+    num_dropped_messages = models.PositiveIntegerField(default=0)
+    queue_ms = models.FloatField(default=0)
+    prefill_ms = models.FloatField(default=0)
+    decode_ms = models.FloatField(default=0)
+    ttft_ms = models.FloatField(null=True, blank=True)
+    reasoning_ms = models.FloatField(default=0)
+    device_s = models.FloatField(default=0)
+    finish_reason = models.CharField(max_length=9, blank=True)
+    error_code = models.CharField(max_length=30, blank=True)
+    error_text = models.CharField(max_length=500, blank=True)
+
+    objects = GenerationQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        requested_by_id: UUID
+        message_id: UUID
+        worker_id: UUID | None
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["requested_by", "client_id"], name="generation_once_per_client_id"),
+        )
+        indexes = (
+            models.Index(
+                fields=["status", "priority", "queued_at"],
+                name="generation_open",
+                condition=models.Q(status__in=["queued", "running"]),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.status} generation {self.id}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.status not in {self.Status.QUEUED, self.Status.RUNNING}
+
+    @property
+    def reasoning_s(self) -> int:
+        return max(1, round(self.reasoning_ms / 1000))
+
+    @classmethod
+    def claim(cls, worker: Worker, most: int) -> list[Generation]:
+        """Give up to `most` queued generations to a worker, the fairest first.
+
+        Fair is: interactive before the rest; then who has fewest replies running or ahead in the queue; then the longest
+        wait. The advisory lock makes claims one after another, so that two workers never judge by the same counts.
+        """
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))")
+            cursor.execute(CLAIM, {"worker": worker.id, "most": most})
+            claimed = [row[0] for row in cursor.fetchall()]
+        return list(
+            cls.objects.filter(id__in=claimed, worker=worker).select_related("message__conversation").order_by("queued_at")
+        )
+
+    def stop(self) -> None:
+        """End the reply with the text it has: at once while it is queued, else as soon as its worker hears of it."""
+        mine = type(self).objects.filter(id=self.id)
+        if mine.queued().update(status=self.Status.STOPPED, finish_reason="cancelled", ended_at=Now()):
+            hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
+        elif mine.running().update(stop_requested_at=Now()):
+            hints.stop(self.id)
+
+    def finish(self, told: Told, started: Started | None, finished: Finished, **how: Any) -> str | None:
+        """Store the end of this attempt with all that was told; the new status, or None when the attempt is stale."""
+        status = {
+            "stop": self.Status.COMPLETED,
+            "length": self.Status.COMPLETED,
+            "cancelled": self.Status.STOPPED,
+            "error": self.Status.FAILED,
+        }[finished.reason]
+        if finished.failure and finished.failure.code == "shutdown":
+            status = self.Status.INTERRUPTED
+        usage, timings = finished.usage, finished.timings
+        return self._end(
+            status,
+            told,
+            finish_reason=finished.reason,
+            error_code=finished.failure.code if finished.failure else "",
+            error_text=finished.failure.message if finished.failure else "",
+            seed=started.seed if started else None,
+            num_dropped_messages=started.num_dropped_messages if started else 0,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cached_tokens=usage.cached_tokens,
+            prefill_ms=timings.prefill_ms,
+            decode_ms=timings.decode_ms,
+            device_s=timings.device_s,
+            **how,
+        )
+
+    def interrupt(self, told: Told) -> str | None:
+        """Store what people were shown of a reply whose worker is gone."""
+        return self._end(
+            self.Status.INTERRUPTED, told, finish_reason="error", error_code="worker_lost", error_text=WORKER_LOST
+        )
+
+    def _end(self, status: str, told: Told, **how: Any) -> str | None:
+        text, reasoning = clean_text(told.text), clean_text(told.reasoning)
+        rendered = {"html": markdown.render(text), "reasoning_html": markdown.render(reasoning)}
+        with transaction.atomic():
+            mine = type(self).objects.running().filter(id=self.id, attempt=self.attempt)
+            if not mine.update(status=status, ended_at=Now(), reasoning_ms=told.reasoning_ms, **how):
+                return None
+            Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
+            self._enter_usage(status, how)
+        hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
+        return status
+
+    def _enter_usage(self, status: str, how: dict[str, Any]) -> None:
+        fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "device_s", "ttft_ms")
+        UsageRecord.objects.create(
+            generation_id=self.id,
+            user_id=self.requested_by_id,
+            user_pseudonym=self.requested_by_id,
+            model=how.get("model", self.model),
+            queue_ms=self.queue_ms,
+            status=status,
+            **{field: how[field] for field in fields if field in how},
+        )
+
+    @classmethod
+    def statuses(cls, ids: Iterable[UUID]) -> dict[UUID, str]:
+        return dict(cls.objects.filter(id__in=list(ids)).values_list("id", "status"))
+
+
+WORKER_LOST = "The worker that wrote this reply stopped unexpectedly. What it had written is kept."
+
+CLAIM = """
+    WITH running AS (
+        SELECT requested_by_id, count(*) AS num FROM chat_generation WHERE status = 'running' GROUP BY 1
+    ), waiting AS (
+        SELECT id, priority, queued_at,
+               coalesce(running.num, 0)
+               + row_number() OVER (PARTITION BY generation.requested_by_id ORDER BY queued_at) AS place
+        FROM chat_generation generation LEFT JOIN running USING (requested_by_id)
+        WHERE status = 'queued'
+    )
+    UPDATE chat_generation
+    SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, claimed_at = now(),
+        queue_ms = extract(epoch FROM now() - queued_at) * 1000
+    WHERE status = 'queued'
+      AND id IN (SELECT id FROM waiting ORDER BY priority, place, queued_at LIMIT %(most)s)
+    RETURNING id
+"""
+
+
+def _postgres_is_settled() -> bool:
+    """Whether Postgres is up for a lease: before, living workers may not have been able to say that they live."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now() - pg_postmaster_start_time() > %s", [Worker.lease()])
+        return bool(cursor.fetchone()[0])

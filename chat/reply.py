@@ -1,0 +1,150 @@
+"""One reply being made: from the claimed row through the engine into the stream, and back into the row."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from chat.database import borrowed
+from chat.models import Generation, Message
+from chat.reply_stream import Kind, Told, Writer
+from inference.contract import (
+    ChatMessage,
+    Engine,
+    Event,
+    Failure,
+    Finished,
+    GenerationRequest,
+    ReasoningDelta,
+    Run,
+    SamplingParams,
+    Started,
+    TextDelta,
+)
+
+log = structlog.get_logger()
+
+STORE_FOR_S = 60.0
+
+
+class RunningReply:
+    def __init__(self, generation: Generation, engine: Engine, writer: Writer) -> None:
+        self.generation = generation
+        self._engine = engine
+        self._writer = writer
+        self._stream = writer.open(generation.id, generation.attempt)
+        self._run: Run | None = None
+        self._is_cancelled = False
+        self._told = Told()
+        self._started: Started | None = None
+        self._submitted_at = time.monotonic()
+        self._first_at: float | None = None
+        self._reasoning_at: float | None = None
+
+    def submit(self) -> None:
+        """Hand the request to the engine, with the branch that ends in this reply's question."""
+        generation = self.generation
+        self._writer.tell(self._stream, "stage", "reading")
+        self._submitted_at = time.monotonic()
+        self._run = self._engine.submit(
+            GenerationRequest(
+                id=f"{generation.id}-{generation.attempt}",
+                messages=_prompt(generation.message),
+                sampling=self._sampling(),
+                enable_thinking=generation.enable_thinking,
+                deadline_s=settings.DEADLINE_S,
+            )
+        )
+        if self._is_cancelled:
+            self._run.cancel()
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        if self._run:
+            self._run.cancel()
+
+    def run(self) -> None:
+        """Tell the events as they come; then store the end, and only then tell it."""
+        assert self._run
+        finished = Finished("error", failure=Failure("engine", "The model stopped without an end.", is_retryable=True))
+        for event in self._run:
+            if isinstance(event, Finished):
+                finished = event
+            else:
+                self._tell(event)
+        self._note_reasoning_end()
+        status = self._store(finished)
+        if status:
+            self._writer.tell(self._stream, "end", status)
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._started = event
+        elif isinstance(event, ReasoningDelta):
+            self._reasoning_at = self._reasoning_at or time.monotonic()
+            self._told.reasoning += event.text
+            self._tell_text("reasoning", event.text)
+        elif isinstance(event, TextDelta):
+            self._note_reasoning_end()
+            self._told.text += event.text
+            self._tell_text("text", event.text)
+
+    def _tell_text(self, kind: Kind, text: str) -> None:
+        self._first_at = self._first_at or time.monotonic()
+        self._writer.tell(self._stream, kind, text)
+
+    def _note_reasoning_end(self) -> None:
+        if self._reasoning_at and not self._told.reasoning_ms:
+            self._told.reasoning_ms = (time.monotonic() - self._reasoning_at) * 1000
+
+    def _store(self, finished: Finished) -> str | None:
+        """Write the end into Postgres, which may be away for a while; None when this attempt is no longer the writer."""
+        give_up_at = time.monotonic() + STORE_FOR_S
+        while True:
+            try:
+                with borrowed():
+                    return self.generation.finish(self._told, self._started, finished, **self._how())
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("reply.unstored", generation=str(self.generation.id), error=type(error).__name__)
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.5)
+
+    def _how(self) -> dict[str, object]:
+        """How the reply was made, for its row."""
+        info = self._engine.info
+        ttft_ms = None
+        if self._first_at:
+            ttft_ms = self.generation.queue_ms + (self._first_at - self._submitted_at) * 1000
+        return {
+            "model": info.model,
+            "revision": info.revision,
+            "device": info.device,
+            "dtype": info.dtype,
+            "sampling": {
+                name: getattr(self._sampling(), name)
+                for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop")
+            },
+            "ttft_ms": ttft_ms,
+        }
+
+    def _sampling(self) -> SamplingParams:
+        return SamplingParams(**self.generation.sampling) if self.generation.sampling else self._engine.info.sampling
+
+
+def _prompt(reply: Message) -> tuple[ChatMessage, ...]:
+    """The branch above a reply as the model is asked; what ended without a word is left out."""
+    by_id = {message.id: message for message in Message.objects.filter(conversation=reply.conversation_id).only(*PROMPT)}
+    branch: list[ChatMessage] = []
+    message = by_id.get(reply.parent_id) if reply.parent_id else None
+    while message:
+        if message.text:
+            branch.append(ChatMessage("user" if message.role == Message.Role.USER else "assistant", message.text))
+        message = by_id.get(message.parent_id) if message.parent_id else None
+    return tuple(branch[::-1])
+
+
+PROMPT = ("id", "parent_id", "role", "text")

@@ -1,0 +1,45 @@
+"""What happens elsewhere in Django that open pages must hear of (I8), and the start of the inference worker."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery.signals import worker_init, worker_shutting_down
+from django.contrib.auth.signals import user_logged_out
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from chat import hints
+from chat.models import User
+
+
+@receiver(user_logged_out)
+def sockets_end_with_the_session(user: User | None, **_: Any) -> None:
+    if user:
+        hints.check_sessions(user.id)
+
+
+@receiver([post_save, post_delete], sender=User)
+def sockets_follow_the_user(instance: User, created: bool = False, **_: Any) -> None:
+    if not created:
+        hints.check_sessions(instance.id)
+
+
+@worker_init.connect(weak=False)
+def start_inference(**_: Any) -> None:
+    if "QWENWEB_DEVICE" in os.environ:
+        from chat.worker import start_worker
+
+        start_worker()
+
+
+@worker_shutting_down.connect(weak=False)
+def stop_inference(**_: Any) -> None:
+    """Celery calls this inside a signal handler, so the stopping itself is left to a thread that the process waits for."""
+    from threading import Thread
+
+    from chat.worker import running_worker
+
+    if worker := running_worker():
+        Thread(target=worker.stop, name="stop").start()

@@ -1,0 +1,203 @@
+"""The inference worker: takes queued generations from Postgres, runs them in the engine, tells the reply streams.
+
+It lives in a Celery worker of the queue `gpu`; a Celery message only wakes it. What is to be done stands in Postgres, and
+the worker looks there by itself too, so that lost messages, or a Valkey that is away, only cost time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from redis.exceptions import RedisError
+
+from chat import hints, valkey
+from chat.database import borrowed
+from chat.models import Generation, Worker
+from chat.reply import RunningReply
+from chat.reply_stream import Writer
+from inference import ModelError, catalog, open_engine
+from inference.contract import Engine
+
+log = structlog.get_logger()
+
+LOOK_AGAIN_S = 2.0
+_running: InferenceWorker | None = None
+
+
+def running_worker() -> InferenceWorker | None:
+    return _running
+
+
+def start_worker() -> InferenceWorker:
+    """Start the one inference worker of this process."""
+    global _running
+    device = os.environ.get("QWENWEB_DEVICE", "cpu")
+    _running = InferenceWorker(f"{device}@{socket.gethostname()}", device)
+    _running.start()
+    return _running
+
+
+class InferenceWorker:
+    """Three threads around the engine: one claims, one beats, one listens for stops; each reply has one more."""
+
+    def __init__(self, name: str, device: str) -> None:
+        self.row = Worker(name=name, device=device)
+        self.engine: Engine | None = None
+        self._replies: dict[UUID, RunningReply] = {}
+        self._lock = threading.Lock()
+        self._look = threading.Event()
+        self._is_stopping = threading.Event()
+        self._writer = Writer(valkey.client())
+
+    def start(self) -> None:
+        for loop in (self._claim_loop, self._beat_loop, self._listen_loop):
+            threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
+
+    def wake(self) -> None:
+        self._look.set()
+
+    def stop(self, grace_s: float = 5) -> None:
+        """Take nothing more and end what runs as interrupted, with its text; gives up after `grace_s`."""
+        self._is_stopping.set()
+        self._look.set()
+        if self.engine:
+            self.engine.shutdown()
+        deadline = time.monotonic() + grace_s
+        while self._replies and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._writer.close()
+        try:
+            with borrowed():
+                self.row.beat(state=Worker.State.STOPPED)
+        except (DatabaseError, InterfaceError):
+            log.warning("worker.unregistered")
+
+    # Taking replies
+
+    def _claim_loop(self) -> None:
+        self._until_done("register", self._register)
+        self._until_done("load", self._load)
+        while not self._is_stopping.is_set():
+            self._look.wait(LOOK_AGAIN_S)
+            self._look.clear()
+            self._until_done("claim", self._claim)
+
+    def _until_done(self, what: str, act: Callable[[], bool]) -> None:
+        """Repeat an act until it says so; Postgres may be away for a while."""
+        while not self._is_stopping.is_set():
+            try:
+                with borrowed():
+                    if act():
+                        return
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("worker.waits", doing=what, error=type(error).__name__)
+            self._is_stopping.wait(0.5)
+
+    def _register(self) -> bool:
+        self.row.save(force_insert=True)
+        self.row.replace_predecessors()
+        return True
+
+    def _load(self) -> bool:
+        """Open the engine as soon as the model is there; a model that can't be used is said once, and tried again later."""
+        model_dir: Path | None = None
+        if os.environ.get("QWENWEB_ENGINE", "") != "scripted":
+            model_dir = catalog.resolve(settings.MODEL, settings.DATA_DIR)
+            if model_dir is None:
+                return False
+        try:
+            self.engine = open_engine(model_dir, self.row.device)
+        except ModelError as error:
+            log.error("worker.model_refused", reason=str(error))
+            self.row.beat(state=Worker.State.FAILED, notice=str(error)[:300])
+            self._is_stopping.wait(10)
+            return False
+        info = self.engine.info
+        self.row.beat(
+            state=Worker.State.READY,
+            notice="",
+            model=info.model,
+            revision=info.revision,
+            device=info.device,
+            context_length=info.context_length,
+            num_slots=info.num_slots,
+        )
+        log.info("worker.ready", model=info.model, device=info.device, dtype=info.dtype, slots=info.num_slots)
+        return True
+
+    def _claim(self) -> bool:
+        assert self.engine
+        num_free = self.engine.info.num_slots - len(self._replies)
+        if num_free <= 0 or not self.engine.is_healthy():
+            return True
+        for generation in Generation.claim(self.row, num_free):
+            reply = RunningReply(generation, self.engine, self._writer)
+            with self._lock:
+                self._replies[generation.id] = reply
+            reply.submit()
+            threading.Thread(target=self._run, args=(reply,), name=f"reply-{generation.id}", daemon=True).start()
+        return True
+
+    def _run(self, reply: RunningReply) -> None:
+        try:
+            reply.run()
+        except Exception:
+            log.exception("worker.reply_failed", generation=str(reply.generation.id))
+        finally:
+            with self._lock:
+                self._replies.pop(reply.generation.id, None)
+            self._look.set()
+
+    # Staying alive, stopping replies
+
+    def _beat_loop(self) -> None:
+        while not self._is_stopping.wait(settings.HEARTBEAT_S):
+            if self.engine and not self.engine.is_healthy():
+                log.error("worker.engine_stuck")
+                continue
+            try:
+                with borrowed():
+                    self.row.beat()
+                    self._end_unwanted()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("worker.no_beat", error=type(error).__name__)
+
+    def _end_unwanted(self) -> None:
+        """Cancel what was stopped, deleted or taken away, in case the word of it did not get here."""
+        with self._lock:
+            running = dict(self._replies)
+        wanted = set(
+            Generation.objects.running()
+            .filter(id__in=running, worker=self.row, stop_requested_at=None)
+            .values_list("id", flat=True)
+        )
+        for generation_id, reply in running.items():
+            if generation_id not in wanted:
+                reply.cancel()
+
+    def _listen_loop(self) -> None:
+        while not self._is_stopping.is_set():
+            try:
+                with valkey.listener() as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+                    channel.subscribe(hints.STOP_CHANNEL)
+                    while not self._is_stopping.is_set():
+                        message = channel.get_message(timeout=1)
+                        if message:
+                            self._cancel(message["data"])
+            except (RedisError, OSError):
+                self._is_stopping.wait(0.5)
+
+    def _cancel(self, data: str) -> None:
+        reply = self._replies.get(UUID(json.loads(data)["generation"]))
+        if reply:
+            reply.cancel()

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.account.urls")),
+    path("", include("chat.urls")),
+]
+
+handler403 = "chat.views.errors.forbidden"
+handler404 = "chat.views.errors.not_found"
+handler500 = "chat.views.errors.server_error"
