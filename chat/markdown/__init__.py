@@ -1,0 +1,6 @@
+"""Markdown to safe HTML, whole and block by block; the only user of markdown-it-py, Pygments, nh3 and latex2mathml."""
+
+from .blocks import Block, BlockRenderer, render, render_blocks
+from .plain import plain, title_from
+
+__all__ = ["Block", "BlockRenderer", "plain", "render", "render_blocks", "title_from"]
