@@ -95,7 +95,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds by the engine's monotonic clock: waiting, computing the prompt, making tokens; and device seconds."""
+    """Milliseconds by the engine's monotonic clock: waiting, computing the prompt, making tokens; device seconds."""
 
     queue_ms: float = 0.0
     prefill_ms: float = 0.0

@@ -1,0 +1,216 @@
+"""Model directories on disk: what a ready one holds, and what is refused before anything of it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from inference.errors import ModelError
+
+Progress = Callable[[str, int, int | None], None]
+"""progress(stage, bytes done, bytes in all or None)"""
+
+MANIFEST = "qwenweb.json"
+SUPPORTED = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
+_ITEM_BYTES = {
+    "F64": 8,
+    "I64": 8,
+    "F32": 4,
+    "I32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "I8": 1,
+    "U8": 1,
+}
+_MAX_HEADER = 100_000_000
+
+
+def check(model_dir: Path) -> None:
+    """Refuse a directory that is incomplete, damaged, foreign or unsafe; reads headers and small files only."""
+    names = _files(model_dir)
+    for name in names:
+        if name.endswith(_PICKLES):
+            raise ModelError(f"{name} may hold pickled code; only safetensors weights are loaded.")
+        if name.endswith(".py"):
+            raise ModelError(f"{name} is code; model directories with code are not loaded.")
+    for name in ("config.json", "tokenizer.json"):
+        if name not in names:
+            raise ModelError(f"{name} is missing in the model directory.")
+    if MANIFEST in names:
+        _check_manifest(model_dir, names)
+    refuse_code(model_dir)
+    config = read_json(model_dir / "config.json")
+    if config.get("model_type") not in SUPPORTED:
+        raise ModelError(f"config.json says model_type {config.get('model_type')!r}, which is not supported.")
+    _check_weights(model_dir, names, config)
+
+
+def verify(model_dir: Path, progress: Progress) -> None:
+    """Check, and compare every byte with the manifest's sums."""
+    check(model_dir)
+    files = manifest(model_dir).get("files", {})
+    total = sum(entry["size"] for entry in files.values())
+    done = 0
+
+    def advance(num_bytes: int) -> None:
+        nonlocal done
+        done += num_bytes
+        progress("verify", done, total)
+
+    for name, entry in files.items():
+        if sha256(model_dir / name, advance) != entry["sha256"]:
+            raise ModelError(f"{name} is damaged: its bytes are not the ones that were written.")
+
+
+def seal(model_dir: Path, about: dict[str, Any], progress: Progress) -> None:
+    """Write the manifest, the last thing that makes a directory a ready one."""
+    names = [name for name in _files(model_dir) if name != MANIFEST]
+    total = sum((model_dir / name).stat().st_size for name in names)
+    done = 0
+
+    def advance(num_bytes: int) -> None:
+        nonlocal done
+        done += num_bytes
+        progress("verify", done, total)
+
+    files = {
+        name: {"size": (model_dir / name).stat().st_size, "sha256": sha256(model_dir / name, advance)} for name in names
+    }
+    write_json(model_dir / MANIFEST, {**about, "files": files})
+
+
+def manifest(model_dir: Path) -> dict[str, Any]:
+    """The manifest, or nothing where a person's own directory has none."""
+    path = model_dir / MANIFEST
+    return read_json(path) if path.exists() else {}
+
+
+def sha256(path: Path, advance: Callable[[int], None] = lambda num_bytes: None) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+            advance(len(piece))
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path.name} can't be read: it is damaged or no JSON.") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} does not hold what its name says.")
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _files(model_dir: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(model_dir) if entry.is_file())
+    except OSError as error:
+        raise ModelError(f"The model directory {model_dir} can't be read.") from error
+
+
+def _check_manifest(model_dir: Path, names: list[str]) -> None:
+    files = manifest(model_dir).get("files")
+    if not isinstance(files, dict):
+        raise ModelError(f"{MANIFEST} is damaged: it lists no files.")
+    for name, entry in files.items():
+        if name not in names:
+            raise ModelError(f"{name} is missing in the model directory.")
+        size = (model_dir / name).stat().st_size
+        if size != entry["size"]:
+            raise ModelError(f"{name} is damaged: it has {size:,} bytes in place of {entry['size']:,}.")
+    for name in names:
+        if name not in files and name != MANIFEST:
+            raise ModelError(f"{name} does not belong into this model directory.")
+
+
+def refuse_code(model_dir: Path) -> None:
+    """Refuse configurations by which code would be loaded, however deep the key stands."""
+    for name in _files(model_dir):
+        # A vocabulary may hold any word.
+        if name.endswith(".json") and name not in ("tokenizer.json", "vocab.json"):
+            _refuse_code(name, read_json(model_dir / name))
+
+
+def _refuse_code(name: str, content: Any) -> None:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key in ("auto_map", "trust_remote_code"):
+                raise ModelError(f"{name} asks for code of its own ({key}); such models are not loaded.")
+            _refuse_code(name, value)
+    elif isinstance(content, list):
+        for item in content:
+            _refuse_code(name, item)
+
+
+def _check_weights(model_dir: Path, names: list[str], config: dict[str, Any]) -> None:
+    shards = [name for name in names if name.endswith(".safetensors")]
+    if "model.safetensors.index.json" in names:
+        listed = read_json(model_dir / "model.safetensors.index.json").get("weight_map", {})
+        for name in sorted(set(listed.values())):
+            if name not in shards:
+                raise ModelError(f"{name} is missing in the model directory.")
+        shards = sorted(set(listed.values()))
+    elif "model.safetensors" in names:
+        shards = ["model.safetensors"]
+    else:
+        raise ModelError("model.safetensors is missing in the model directory.")
+    tensors = {tensor: name for name in shards for tensor in safetensors_header(model_dir / name)}
+    _check_layers(tensors, shards, config)
+
+
+def _check_layers(tensors: dict[str, str], shards: list[str], config: dict[str, Any]) -> None:
+    """Every layer has the tensors that the first one has, and the ends of the model are there."""
+    first = "model.layers.0."
+    parts = [name.removeprefix(first) for name in tensors if name.startswith(first)]
+    needed = [f"model.layers.{i}.{part}" for i in range(config.get("num_hidden_layers", 0)) for part in parts]
+    ends = ["model.embed_tokens.weight", "model.norm.weight"]
+    if not config.get("tie_word_embeddings", False):
+        ends.append("lm_head.weight")
+    lacking = [name for name in [*ends, *needed] if name not in tensors]
+    if lacking or not parts:
+        raise ModelError(f"{shards[0]} is not complete: {lacking[0] if lacking else 'its first layer'} is missing.")
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """The tensors of a file by name, after checking that the file holds exactly what its header says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _MAX_HEADER):
+            raise ModelError(f"{path.name} is truncated or no safetensors file.")
+        try:
+            header = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            spans = sorted(_span(entry) for entry in header.values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ModelError(f"{path.name} is damaged: its header can't be read.") from error
+    end = 0
+    for start, stop in spans:
+        if start != end:
+            raise ModelError(f"{path.name} is damaged: its tensors do not fit together.")
+        end = stop
+    if size != 8 + length + end:
+        raise ModelError(f"{path.name} is damaged: it has {size:,} bytes in place of {8 + length + end:,}.")
+    return dict(header)
+
+
+def _span(entry: dict[str, Any]) -> tuple[int, int]:
+    start, stop = entry["data_offsets"]
+    if stop - start != prod(entry["shape"]) * _ITEM_BYTES[entry["dtype"]]:
+        raise ValueError
+    return start, stop
