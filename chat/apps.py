@@ -7,4 +7,5 @@ class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
+        import qwenweb.celery  # noqa: F401  (tasks are sent by this application, from web processes too)
         from chat import signals  # noqa: F401

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 
 CLOSE_SIGNED_OUT = 4401
+CLOSE_FOREIGN_ORIGIN = 4403
 CLOSE_BAD_FRAMES = 1008
 CLOSE_UNAVAILABLE = 1013
 
@@ -50,6 +51,9 @@ class PageConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.viewers: dict[str, Viewer] = {}
         self._num_bad_frames = 0
+        if not self._is_from_own_page():
+            await self.close(code=CLOSE_FOREIGN_ORIGIN)
+            return
         self._session_key = self.scope["cookies"].get(settings.SESSION_COOKIE_NAME, "")
         try:
             user = await db(_user_of, self._session_key)
@@ -64,6 +68,11 @@ class PageConsumer(AsyncWebsocketConsumer):
         await self.accept()
         hub().join(self)
         self._watch = asyncio.create_task(self._check_session_loop())
+
+    def _is_from_own_page(self) -> bool:
+        """Origins are compared letter by letter: parsers differ in what they see in `http://evil\\@host`."""
+        origins = [value for name, value in self.scope["headers"] if name == b"origin"]
+        return len(origins) == 1 and origins[0].decode("latin-1") in settings.ORIGINS
 
     async def disconnect(self, code: int) -> None:
         if not hasattr(self, "user"):

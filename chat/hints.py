@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from chat import valkey
@@ -73,7 +74,7 @@ class Sender:
             self._due.clear()
             try:
                 self._send()
-            except (RedisError, OSError):
+            except (RedisError, OSError, OperationalError):
                 log.warning("hints.lost")
             except Exception:
                 log.exception("hints.failed")

@@ -95,7 +95,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "chat.static_files.StaticFiles",
     "django_htmx",
     "csp",
     "allauth",

@@ -1,0 +1,146 @@
+"""Who is served next, and that nobody is served twice."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from chat import reply_stream, valkey
+from chat.models import Conversation, Generation, Message, UsageRecord, User, Worker
+from chat.reply_stream import Told
+from chat.sweeper import interrupt_orphans
+from inference.contract import Finished, Started, Timings, Usage
+from tests.conftest import World
+
+FINISHED = Finished("stop", Usage(12, 3, 0, 4), Timings(1, 2, 3, 0.5))
+
+
+@pytest.fixture
+def gpu(transactional_db: None) -> Worker:
+    return Worker.objects.create(name="gpu0", state=Worker.State.READY)
+
+
+def ask(user: User, num: int) -> list[Generation]:
+    return [Conversation.start(user, f"Question {i}", f"{user.name}-{i}").generation for i in range(num)]
+
+
+def test_the_longest_wait_goes_first(world: World, gpu: Worker) -> None:
+    first, second = ask(world.owner, 2)
+    claimed = Generation.claim(gpu, 1)
+
+    assert claimed == [first]
+    assert (claimed[0].status, claimed[0].attempt, claimed[0].worker) == ("running", 1, gpu)
+    assert Generation.claim(gpu, 5) == [second]
+    assert Generation.claim(gpu, 5) == []
+
+
+def test_one_busy_person_does_not_go_before_the_others(world: World, gpu: Worker) -> None:
+    busy = ask(world.owner, 5)
+    other = ask(world.team_mate, 1)
+
+    assert set(Generation.claim(gpu, 2)) == {busy[0], other[0]}
+
+
+def test_who_has_replies_running_waits_for_who_has_none(world: World, gpu: Worker) -> None:
+    busy = ask(world.owner, 4)
+    Generation.claim(gpu, 2)
+    late = ask(world.outsider, 1)
+
+    assert Generation.claim(gpu, 1) == late
+    assert set(Generation.claim(gpu, 5)) == set(busy[2:])
+
+
+def test_interactive_replies_go_before_background_work(world: World, gpu: Worker) -> None:
+    background, interactive = ask(world.owner, 2)
+    Generation.objects.filter(id=background.id).update(priority=Generation.Priority.BACKGROUND)
+
+    assert Generation.claim(gpu, 1) == [interactive]
+
+
+def test_parallel_claims_never_share_a_reply(world: World, gpu: Worker) -> None:
+    ask(world.owner, 20)
+
+    def claim(_: int) -> list[str]:
+        try:
+            return [str(generation.id) for generation in Generation.claim(gpu, 3)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as threads:
+        claimed = [id_ for ids in threads.map(claim, range(16)) for id_ in ids]
+    assert len(claimed) == len(set(claimed)) == 20
+
+
+def test_an_end_is_stored_with_text_tokens_and_one_line_in_the_ledger(world: World, gpu: Worker) -> None:
+    ask(world.owner, 1)
+    (generation,) = Generation.claim(gpu, 1)
+    status = generation.finish(Told("**Hi** there", "Hm"), Started(12, 4, 2, seed=7), FINISHED, model="tiny", ttft_ms=5.0)
+
+    generation = Generation.objects.select_related("message").get()
+    assert status == generation.status == "completed"
+    assert generation.message.text == "**Hi** there"
+    assert "<strong>Hi</strong>" in generation.message.html
+    assert (generation.seed, generation.num_dropped_messages, generation.completion_tokens) == (7, 2, 3)
+    usage = UsageRecord.objects.get()
+    assert (usage.user, usage.completion_tokens, usage.cached_tokens, usage.device_s) == (world.owner, 3, 4, 0.5)
+    assert usage.model == "tiny"
+
+
+def test_I4_a_stale_attempt_changes_nothing(world: World, gpu: Worker) -> None:
+    ask(world.owner, 1)
+    (zombie,) = Generation.claim(gpu, 1)
+    Generation.objects.update(attempt=2)
+
+    assert zombie.finish(Told("late"), None, FINISHED) is None
+    assert Message.objects.get(role="assistant").text == ""
+    assert not UsageRecord.objects.exists()
+
+
+def test_I11_an_end_is_counted_once_and_outlives_chat_and_user(world: World, gpu: Worker) -> None:
+    ask(world.owner, 1)
+    (generation,) = Generation.claim(gpu, 1)
+    assert generation.finish(Told("Hi"), None, FINISHED) == "completed"
+    assert generation.finish(Told("Hi"), None, FINISHED) is None
+
+    Conversation.objects.get().remove()
+    owner_id = world.owner.id
+    world.owner.delete()
+    usage = UsageRecord.objects.get()
+    assert (usage.user, usage.user_pseudonym) == (None, owner_id)
+
+
+def test_I3_a_reply_whose_worker_is_gone_is_interrupted_with_the_text_shown(world: World, gpu: Worker) -> None:
+    ask(world.owner, 2)
+    dead, _ = Generation.claim(gpu, 2)
+    living = Worker.objects.create(name="gpu1", state=Worker.State.READY)
+    Generation.objects.exclude(id=dead.id).update(worker=living)
+    Worker.objects.filter(id=gpu.id).update(beat_at=timezone.now() - timedelta(seconds=30))
+    client = valkey.client()
+    client.xadd(reply_stream.key(dead.id), {"k": "reasoning", "d": "Hm"}, id="1-1")
+    client.xadd(reply_stream.key(dead.id), {"k": "text", "d": "As far "}, id="1-2")
+    client.xadd(reply_stream.key(dead.id), {"k": "text", "d": "as shown"}, id="1-3")
+
+    assert interrupt_orphans() == 1
+    dead.refresh_from_db()
+    assert dead.status == "interrupted"
+    assert (dead.message.text, dead.message.reasoning) == ("As far as shown", "Hm")
+    assert client.xrevrange(reply_stream.key(dead.id), count=1) == [("2-2", {"k": "end", "d": "interrupted"})]
+    with pytest.raises(Exception, match="equal or smaller"):
+        client.xadd(reply_stream.key(dead.id), {"k": "text", "d": "zombie"}, id="1-4")
+    assert interrupt_orphans() == 0
+
+
+def test_a_queued_reply_is_stopped_at_once(world: World, gpu: Worker) -> None:
+    (generation,) = ask(world.owner, 1)
+    generation.stop()
+
+    assert Generation.claim(gpu, 1) == []
+    generation.refresh_from_db()
+    assert generation.status == "stopped"
+    generation.stop()
+    generation.refresh_from_db()
+    assert (generation.status, generation.stop_requested_at) == ("stopped", None)
