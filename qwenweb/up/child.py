@@ -73,9 +73,10 @@ class Child(ABC):
             self.process.send_signal(self.stop_signal)
 
     def kill(self) -> None:
-        """End the process without warning, as kill -9 does."""
+        """End the process and what it has started without warning, as kill -9 does."""
         if self.process is not None:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def __enter__(self) -> Self:
@@ -112,8 +113,9 @@ class Child(ABC):
         before_exec: Callable[[], None] | None = None,
         pass_fds: Sequence[int] = (),
         stdout: int | None = None,
+        stderr: int | None = None,
     ) -> None:
-        """Start `command` in a session of its own, its output in the log, bound to the life of this thread."""
+        """Start `command` in a session of its own, bound to the life of this thread; its output goes to the log."""
         parent = os.getpid()
 
         def enter() -> None:
@@ -129,7 +131,7 @@ class Child(ABC):
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 env=env,
                 cwd=cwd,
                 start_new_session=True,

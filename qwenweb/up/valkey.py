@@ -78,6 +78,15 @@ def answers(address: Path | tuple[str, int], timeout_s: float = 3.0) -> bool:
         return False
 
 
+def is_open(address: Path | tuple[str, int], timeout_s: float = 3.0) -> bool:
+    """Tell whether anybody takes connections there."""
+    try:
+        _connect(address, timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
 def _connect(address: Path | tuple[str, int], timeout_s: float) -> socket.socket:
     if not isinstance(address, Path):
         return socket.create_connection(address, timeout_s)

@@ -1,0 +1,49 @@
+# What differs from one machine to the other is found here; everything else is Python, in qwenweb/up/.
+PORT ?= 8000
+# Shells set HOST to the machine's name: only `make run HOST=…` is meant for us.
+LISTEN := $(if $(filter command line,$(origin HOST)),$(HOST),127.0.0.1)
+PYTHON := .venv/bin/python
+MODEL_DATA := $(or $(QWENWEB_DATA_DIR),var)
+
+define install
+	@for python in python3.11 python3 python; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; \
+		then exec "$$python" -m qwenweb.up.install $(1); fi; \
+	done; \
+	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
+endef
+
+.PHONY: run help install test lint bench lock clean
+
+run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
+	$(call install)
+	@exec $(PYTHON) manage.py up --host "$(LISTEN)" --port "$(PORT)"
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | column -t -s :
+
+test: ## set up what the tests need, and run them
+	$(call install,--dev)
+	@sh .ci/chromium
+	@$(PYTHON) manage.py models fetch || echo "Without the model, the tests that need it are skipped." >&2
+	@$(PYTHON) -m pytest $(TESTS)
+
+lint: ## check style, types, templates and the borders between rooms
+	$(call install,--dev)
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check --quiet
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m djlint --quiet --check --lint templates
+	@.venv/bin/lint-imports
+	@sh .ci/typescript
+
+bench: ## measure the reply stream; the last line is JSON
+	$(call install,--dev)
+	@$(PYTHON) -m bench.stream
+
+lock: ## write the lock files from pyproject.toml
+	@python3.11 -m qwenweb.up.lock
+
+clean: ## remove what was made, but not the data in var/
+	@rm -rf .venv node_modules build staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,43 @@
+"""Write `requirements.lock` and `requirements-dev.lock` from pyproject.toml: every package, each with its version.
+
+python3.11 -m qwenweb.up.lock        (make lock)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# These come with one build of torch only: pip takes them when it installs that build.
+_OF_TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton")
+
+
+def main() -> int:
+    """Ask pip which versions belong together, and write both files."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    run = _resolve([*project["dependencies"], "pip"])
+    dev = _resolve([*run, *project["optional-dependencies"]["dev"]])
+    _write(ROOT / "requirements.lock", run)
+    _write(ROOT / "requirements-dev.lock", [line for line in dev if line not in run])
+    return 0
+
+
+def _resolve(requirements: list[str]) -> list[str]:
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
+    report = json.loads(subprocess.run([*command, *requirements], stdout=subprocess.PIPE, check=True).stdout)
+    packages = [entry["metadata"] for entry in report["install"]]
+    lines = [f"{package['name']}=={package['version'].split('+')[0]}" for package in packages]
+    return sorted((line for line in lines if not _OF_TORCH_ALONE.match(line)), key=str.lower)
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    path.write_text("# Made by `make lock` from pyproject.toml; do not edit.\n" + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
