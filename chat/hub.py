@@ -231,4 +231,4 @@ def _finished_message(generation_id: str) -> str:
     generation = Generation.objects.select_related("message").filter(id=generation_id).first()
     if generation is None:
         return ""
-    return render_to_string("chat/_message.html", {"message": generation.message})
+    return render_to_string("chat/_message.html", {"message": generation.message, "generation": generation})

@@ -103,9 +103,10 @@ class Stack:
         return Program("The web server", arguments, self.env, log, probe=probe, pass_fds=[self.listener.fileno()])
 
     def _default_worker(self) -> Program:
-        schedule = ["-B", "-s", str(self.data.sockets / "celerybeat-schedule")]
-        arguments = [*_WORKER, "-Q", "default", "-c", "2", "-n", "default@%h", *_ALONE, *schedule]
-        return Program("The default worker", arguments, self.env, self.data.log("worker"))
+        arguments = [*_WORKER, "-Q", "default", "-c", "2", "-n", "default@%h", *_ALONE]
+        # Beat as a thread of it: celery's -B would fork a process that a killed worker leaves behind.
+        env = self.env | {"QWENWEB_BEAT": "1"}
+        return Program("The default worker", arguments, env, self.data.log("worker"))
 
     def _inference_workers(self, needs: list[Service]) -> list[Service]:
         return [Service(self._inference_worker(*numbered), needs) for numbered in enumerate(devices.names())]
