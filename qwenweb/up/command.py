@@ -58,6 +58,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _announce(stack: Stack) -> None:
+    stack.note_ready()
     lines = ["qwenweb is ready:", f"{stack.address}/"]
     if path := stack.setup_path:
         lines += ["Make the administrator's account here, once:", f"{stack.address}{path}"]

@@ -50,6 +50,15 @@ class Data:
             fresh.rename(file)
         return file
 
+    def has_static(self, state: str) -> bool:
+        """Tell whether the static files of this state have been collected here."""
+        mark = self.path / "static.state"
+        return (self.path / "static" / "staticfiles.json").exists() and mark.exists() and mark.read_text() == state
+
+    def keep_static(self, state: str) -> None:
+        """Note that the static files of this state have been collected."""
+        (self.path / "static.state").write_text(state)
+
     def log(self, name: str) -> Path:
         return self.path / "log" / f"{name}.log"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ from .program import HttpProbe, Program, Question
 from .service import Service
 from .valkey import Valkey
 
+ROOT = Path(__file__).resolve().parents[2]
 _WORKER = ["-m", "celery", "-A", "qwenweb", "worker", "-P", "threads", "--loglevel=INFO"]
 _ALONE = ["--without-gossip", "--without-mingle"]
 _DAPHNE = ["-m", "daphne", "-v", "0", "--no-server-name", "--ping-interval", "20", "--ping-timeout", "30"]
@@ -31,7 +33,8 @@ class Stack:
     listener: socket.socket
 
     def __post_init__(self) -> None:
-        self._prepare = Question("The database", ["manage.py", "prepare"], self.env, self.data.log("prepare"))
+        prepare = ["manage.py", "prepare", "--no-static"]
+        self._prepare = Question("The database", prepare, self.env, self.data.log("prepare"))
 
     @property
     def address(self) -> str:
@@ -49,15 +52,20 @@ class Stack:
     def services(self) -> list[Service]:
         """Return all services in the order of their start."""
         stores = [Service(server, is_essential=True) for server in self._servers()]
+        static = [Service(program, is_essential=True, is_once=True) for program in self._static_files()]
         prepare = Service(self._prepare, stores, is_essential=True, is_once=True)
-        web = Service(self._web(), stores, is_essential=True)
-        base = [*stores, prepare, web]
+        web = Service(self._web(), [*stores, *static], is_essential=True)
+        base = [*stores, *static, prepare, web]
         default = Service(self._default_worker(), base)
         if os.environ.get("QWENWEB_ENGINE") == "scripted":
             return [*base, default, *self._inference_workers(base)]
         fetch = Program("The model", ["manage.py", "models", "fetch", *self._chosen_model()], self.env)
         model = Service(fetch, base, is_once=True, pause_s=_MODEL_RETRY_S)
         return [*base, default, model, *self._inference_workers([*base, model])]
+
+    def note_ready(self) -> None:
+        """Remember what the next start need not do again."""
+        self.data.keep_static(_static_state())
 
     @property
     def env(self) -> dict[str, str]:
@@ -93,6 +101,13 @@ class Stack:
         else:
             own.append(Postgres(self.data.path / "postgres", self.data.sockets, self.data.log("postgres")))
         return own
+
+    def _static_files(self) -> list[Program]:
+        """Return the program that collects the static files, unless they are those of the last start."""
+        if self.data.has_static(_static_state()):
+            return []
+        arguments = ["manage.py", "collectstatic", "--no-input", "--verbosity=0"]
+        return [Program("The collector of static files", arguments, self.env, self.data.log("static"))]
 
     def _web(self) -> Program:
         host, port = self.listener.getsockname()
@@ -130,6 +145,13 @@ def operator_value(name: str) -> str:
         return Path(file).read_text().strip() if file else ""
     except OSError as error:
         raise Failure(f"{name}_FILE names {file}, which can't be read: {error.strerror}.") from error
+
+
+def _static_state() -> str:
+    """Return a digest that changes whenever a static file may have: ours, or that of a package."""
+    files = [*sorted(path for path in (ROOT / "static").rglob("*") if path.is_file()), ROOT / "requirements.lock"]
+    listing = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files if file.exists()]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
 
 
 def _check_postgres(database_url: str) -> None:

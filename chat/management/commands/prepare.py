@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management import call_command
@@ -15,6 +16,9 @@ class Command(BaseCommand):
     help = "Bring the database and the static files up to date; print the setup link while there is no administrator."
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--no-static", action="store_true", help="leave the static files as they are")
+
     def handle(self, *args: Any, **options: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
@@ -23,6 +27,7 @@ class Command(BaseCommand):
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False, verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
+        if not options["no_static"]:
+            call_command("collectstatic", interactive=False, verbosity=0)
         token = SetupLink.renew()
         self.stdout.write(json.dumps({"setup_path": f"/setup/{token}/" if token else None}))
