@@ -1,0 +1,67 @@
+"""What people may send, as forms."""
+
+from __future__ import annotations
+
+from allauth.account.forms import LoginForm
+from django import forms
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+
+from chat.models import User
+from chat.text import clean_text
+
+
+class PlainText(forms.Field):
+    """Text kept as it was written; what may stand in it is for the model that stores it to say."""
+
+    def to_python(self, value: object) -> str:
+        return value if isinstance(value, str) else ""
+
+
+class ReplyForm(forms.Form):
+    """A wish for a reply; the client id is made where it is sent from, so that a repeat is known as one."""
+
+    client_id = forms.CharField(max_length=64, validators=[RegexValidator(r"\A[\w-]+\Z")])
+
+
+class MessageForm(ReplyForm):
+    text = PlainText(required=False)
+    parent = forms.UUIDField(required=False)
+
+
+class SignInForm(LoginForm):  # type: ignore[misc]
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+        self.fields["login"].widget.attrs["autofocus"] = True
+
+
+class SetupForm(forms.Form):
+    """The first administrator."""
+
+    name = forms.CharField(max_length=120, widget=forms.TextInput(attrs={"autocomplete": "name", "autofocus": True}))
+    email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "username"}))
+    password = forms.CharField(
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="At least 10 characters, and nothing easy to guess.",
+    )
+
+    def clean_name(self) -> str:
+        name = " ".join(clean_text(self.cleaned_data["name"]).split())
+        if not name:
+            raise ValidationError("Enter your name.")
+        return name
+
+    def clean(self) -> None:
+        """Hold the password against the rules once name and address are known: it must not be like them."""
+        super().clean()
+        values = self.cleaned_data
+        if "password" not in values:
+            return
+        try:
+            validate_password(values["password"], User(email=values.get("email", ""), name=values.get("name", "")))
+        except ValidationError as error:
+            self.add_error("password", error)

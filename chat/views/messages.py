@@ -1,0 +1,99 @@
+"""What people send, and what comes after a message the page knows."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from chat import access
+from chat.forms import MessageForm, ReplyForm
+from chat.models import Conversation, Message, Refused, Turn
+from chat.views.pages import page
+from chat.views.signed_in import Request, signed_in
+
+
+@require_POST
+@signed_in
+def conversation_create(request: Request) -> HttpResponse:
+    """A new conversation with its first turn."""
+    form = _valid(MessageForm(request.POST))
+    try:
+        turn = Conversation.start(request.user, form["text"], form["client_id"])
+    except Refused as refused:
+        return _refusal(request, refused, None, form["text"])
+    return _answer(request, turn)
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in
+def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
+    """Add a turn; or, for GET, the turns after one the page knows."""
+    conversation = access.conversation(request.user, conversation_id)
+    if request.method == "GET":
+        return _turns_after(conversation, request.GET.get("after", ""))
+    form = _valid(MessageForm(request.POST))
+    try:
+        turn = conversation.ask(form["text"], form["client_id"], form["parent"])
+    except Refused as refused:
+        return _refusal(request, refused, conversation, form["text"])
+    return _answer(request, turn)
+
+
+@require_POST
+@signed_in
+def reply_create(request: Request, conversation_id: UUID, message_id: UUID) -> HttpResponse:
+    """Another reply to a message."""
+    message = access.message(request.user, conversation_id, message_id)
+    if message.role != Message.Role.USER:
+        raise Http404
+    form = _valid(ReplyForm(request.POST))
+    try:
+        turn = message.conversation.reply_again(message, form["client_id"])
+    except Refused as refused:
+        return _refusal(request, refused, message.conversation)
+    if not request.htmx:
+        return redirect("conversation_detail", conversation_id)
+    return HttpResponse(_message_html(turn.reply))
+
+
+def _valid(form: ReplyForm) -> dict[str, object]:
+    if not form.is_valid():
+        raise BadRequest("This form was not sent by the page.")
+    return form.cleaned_data
+
+
+def _answer(request: Request, turn: Turn) -> HttpResponse:
+    """The turn as the page inserts it. Rendered without the request: this is the most frequent write of all."""
+    address = reverse("conversation_detail", args=[turn.message.conversation_id])
+    if not request.htmx:
+        return redirect(address)
+    return HttpResponse(render_to_string("chat/_turn.html", {"turn": turn}), headers={"HX-Push-Url": address})
+
+
+def _refusal(
+    request: Request, refused: Refused, conversation: Conversation | None, text: str = ""
+) -> HttpResponse:
+    if not request.htmx:
+        return page(request, conversation, text=text, refusal=str(refused))
+    return HttpResponse(render_to_string("chat/_refusal.html", {"refusal": str(refused)}), status=422)
+
+
+def _turns_after(conversation: Conversation, after: str) -> HttpResponse:
+    """The messages below one on the active branch: 204 when there are none, 409 when that one is not on it any more."""
+    branch = conversation.branch()
+    ids = [str(message.id) for message in branch]
+    if after and after not in ids:
+        return HttpResponse(status=409)
+    lacking = branch[ids.index(after) + 1 :] if after else branch
+    return HttpResponse("".join(_message_html(message) for message in lacking), status=200 if lacking else 204)
+
+
+def _message_html(message: Message) -> str:
+    generation = message.generation if message.role == Message.Role.ASSISTANT else None
+    return render_to_string("chat/_message.html", {"message": message, "generation": generation})

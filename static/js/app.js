@@ -1,0 +1,11 @@
+// @ts-check
+import "./chat-socket.js";
+import "./reply-stream.js";
+import "./chat-log.js";
+import "./message-composer.js";
+import "./copy-button.js";
+import "./reply-again.js";
+import "./chat-sidebar.js";
+import "./theme-switch.js";
+import "./page-dialog.js";
+import "./popover-menu.js";

@@ -1,0 +1,95 @@
+// @ts-check
+import { announce } from "./announce.js";
+import { get, signIn } from "./http.js";
+import { ScrollFollower } from "./scroll-follower.js";
+import { socket } from "./socket.js";
+
+/** @type {Record<string, string>} */
+const ENDS = {
+  completed: "Reply finished",
+  stopped: "Reply stopped",
+  failed: "Reply failed",
+  interrupted: "Reply interrupted",
+};
+
+/** The open conversation: takes new turns in, follows the text down, and tells that a reply begins and ends. */
+export class ChatLog extends HTMLElement {
+  /** While a message is on its way, what comes back is the sender's to insert. */
+  isSending = false;
+  log = /** @type {HTMLElement} */ (this.querySelector("[role=log]"));
+  view = /** @type {HTMLElement} */ (this.querySelector("[data-scroll]"));
+  follower = new ScrollFollower(this.view, /** @type {HTMLElement} */ (this.querySelector("[data-jump]")));
+
+  connectedCallback() {
+    this.follower.toEnd();
+    new ResizeObserver(() => this.isBusy && this.follower.grown()).observe(this.view);
+    this.addEventListener("reply:start", () => this.#started());
+    this.addEventListener("reply:drawn", () => this.follower.grown());
+    this.addEventListener("reply:end", (event) => this.#ended(/** @type {CustomEvent<string>} */ (event).detail));
+    socket.addEventListener("conversation.changed", (event) => {
+      if (/** @type {CustomEvent<string>} */ (event).detail === this.conversation && !this.isSending) this.#catchUp();
+    });
+    socket.addEventListener("open", () => this.conversation && !this.isSending && this.#catchUp());
+    if (this.generation) this.#started();
+  }
+
+  get conversation() {
+    return this.dataset.conversation ?? "";
+  }
+
+  /** The generation that is being written now, if any. */
+  get generation() {
+    return this.querySelector("reply-stream")?.getAttribute("data-generation") ?? "";
+  }
+
+  get isBusy() {
+    return this.generation !== "";
+  }
+
+  get lastMessageId() {
+    const ids = Array.from(this.querySelectorAll("[data-message-id]"), (article) => article.getAttribute("data-message-id"));
+    return ids.filter(Boolean).at(-1) ?? "";
+  }
+
+  /** Adds the turns that are not here yet.
+   * @param {string} html
+   * @param {Element} [place] an element that they replace; else they come at the end
+   */
+  adopt(html, place) {
+    const turns = document.createRange().createContextualFragment(html);
+    for (const article of turns.querySelectorAll("article")) {
+      if (this.querySelector(`[data-message-id="${article.dataset.messageId}"]`)) article.remove();
+    }
+    if (place) place.replaceWith(turns);
+    else this.log.append(turns);
+    this.follower.grown();
+  }
+
+  async #catchUp() {
+    const response = await get(`/c/${this.conversation}/messages/?after=${this.lastMessageId}`).catch(() => null);
+    if (response?.status === 401) signIn();
+    else if (response?.status === 404) location.assign("/");
+    else if (response?.status === 409) location.reload();
+    else if (response?.status === 200 && !this.isSending) this.adopt(await response.text());
+  }
+
+  #started() {
+    this.log.setAttribute("aria-busy", "true");
+    announce("Answering");
+    this.#changed();
+  }
+
+  /** @param {string} status */
+  #ended(status) {
+    this.follower.grown();
+    if (!this.isBusy) this.log.setAttribute("aria-busy", "false");
+    announce(ENDS[status] ?? "Reply ended");
+    this.#changed();
+  }
+
+  #changed() {
+    this.dispatchEvent(new CustomEvent("chat:busy"));
+  }
+}
+
+customElements.define("chat-log", ChatLog);

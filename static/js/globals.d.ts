@@ -1,0 +1,7 @@
+interface HTMLElementEventMap {
+  "htmx:afterSwap": CustomEvent;
+}
+
+declare const htmx: {
+  ajax(verb: string, path: string, context: { target: string; swap: string }): Promise<void>;
+};

@@ -1,0 +1,72 @@
+// @ts-check
+
+/** @typedef {import("./socket.js").Patch} Patch */
+
+/** One growing part of a reply, drawn block by block: what is finished is never touched again. */
+export class ReplyBlocks {
+  /** @type {{ element: HTMLElement, html: string, codeLength: number }[]} */
+  #blocks = [];
+
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    this.element = element;
+  }
+
+  get isEmpty() {
+    return this.#blocks.length === 0;
+  }
+
+  /** Draws patches in order.
+   * @param {Patch[]} patches
+   * @returns {boolean} false when an append does not continue what is here: the reply must be followed from its start
+   */
+  apply(patches) {
+    return patches.every((patch) => (patch.append === undefined ? this.#replace(patch) : this.#append(patch)));
+  }
+
+  /** @param {Patch} patch */
+  #replace({ i, html = "", code }) {
+    const block = this.#block(i);
+    // Following again from the start sends what stands here already; a selection in it must survive.
+    if (block.html !== html || code !== undefined) {
+      block.html = html;
+      block.element.innerHTML = html;
+    }
+    if (code !== undefined) {
+      block.element.querySelector("code")?.append(code);
+      block.codeLength = code.length;
+    }
+    return true;
+  }
+
+  /** @param {Patch} patch */
+  #append({ i, at, append = "" }) {
+    const block = this.#blocks[i];
+    const code = block?.element.querySelector("code");
+    if (!block || !code || block.codeLength !== at) return false;
+    code.append(append);
+    block.codeLength += append.length;
+    return true;
+  }
+
+  /** @param {number} i */
+  #block(i) {
+    while (this.#blocks.length <= i) {
+      if (!this.#blocks.length) this.element.replaceChildren();
+      const element = document.createElement("div");
+      element.className = "block";
+      element.dataset.block = String(this.#blocks.length);
+      this.element.append(element);
+      this.#blocks.push({ element, html: "", codeLength: 0 });
+    }
+    return /** @type {{ element: HTMLElement, html: string, codeLength: number }} */ (this.#blocks[i]);
+  }
+}
+
+/** The markup inside, as it is without the wrappers of blocks.
+ * @param {Element} element
+ */
+export function contentOf(element) {
+  const blocks = element.querySelectorAll(":scope > .block");
+  return blocks.length ? Array.from(blocks, (block) => block.innerHTML).join("") : element.innerHTML;
+}

@@ -1,0 +1,111 @@
+// @ts-check
+import { ReplyBlocks, contentOf } from "./reply-blocks.js";
+import { socket } from "./socket.js";
+import { ThinkingClock } from "./thinking-clock.js";
+
+/** @typedef {import("./socket.js").ReplyFrame} ReplyFrame */
+
+/** A reply being written: follows its generation on the page's socket and draws it into the article around it.
+ *
+ * The article hears `reply:start`, `reply:drawn` and `reply:end` (detail: the status), which bubble.
+ */
+class ReplyStream extends HTMLElement {
+  generation = this.dataset.generation ?? "";
+  cursor = this.dataset.after ?? "0-0";
+  article = /** @type {HTMLElement} */ (this.closest("article"));
+  answer = new ReplyBlocks(part(this.article, "answer"));
+  reasoning = new ReplyBlocks(part(this.article, "reasoning"));
+  clock = new ThinkingClock(this.article);
+
+  connectedCallback() {
+    socket.follow(this.generation, this);
+    this.article.dispatchEvent(new CustomEvent("reply:start", { bubbles: true }));
+  }
+
+  disconnectedCallback() {
+    this.clock.stop();
+    socket.unfollow(this.generation, this);
+  }
+
+  /** @param {ReplyFrame} frame */
+  receive(frame) {
+    if (frame.type === "reply.status") this.#tell(frame.status, frame.text);
+    else if (frame.type === "reply.blocks") this.#draw(frame);
+    else if (frame.type === "reply.end") this.#end(frame);
+  }
+
+  /** @param {string} status @param {string} text */
+  #tell(status, text) {
+    this.article.dataset.status = status;
+    part(this, "progress").textContent = text;
+    this.hidden = false;
+    this.#drawn();
+  }
+
+  /** @param {import("./socket.js").BlocksFrame} frame */
+  #draw(frame) {
+    const { article, answer, reasoning, clock } = this;
+    const fits = reasoning.apply(frame.reasoning) && answer.apply(frame.answer);
+    if (!fits) {
+      this.cursor = "0-0";
+      socket.follow(this.generation, this);
+      return;
+    }
+    this.cursor = frame.cursor;
+    article.dataset.status = "running";
+    if (!reasoning.isEmpty) clock.start();
+    if (!answer.isEmpty) {
+      clock.stop();
+      answer.element.dataset.live = "";
+    }
+    this.hidden = true;
+    this.#drawn();
+    whenPainted(() => this.isConnected && socket.acknowledge(this.generation, frame.cursor));
+  }
+
+  #drawn() {
+    this.article.dispatchEvent(new CustomEvent("reply:drawn", { bubbles: true }));
+  }
+
+  /** @param {import("./socket.js").EndFrame} frame */
+  #end(frame) {
+    const { article } = this;
+    const template = document.createElement("template");
+    template.innerHTML = frame.html;
+    const final = template.content.querySelector("article");
+    this.clock.stop();
+    if (final) settle(article, final);
+    this.remove();
+    article.dispatchEvent(new CustomEvent("reply:end", { bubbles: true, detail: frame.status }));
+  }
+}
+
+/** Turns the live article into the final one; what reads the same stays, with the selection in it.
+ * @param {HTMLElement} live @param {HTMLElement} final
+ */
+function settle(live, final) {
+  for (const fresh of final.querySelectorAll("[data-part]")) {
+    const stale = live.querySelector(`[data-part="${/** @type {HTMLElement} */ (fresh).dataset.part}"]`);
+    if (!stale || contentOf(stale) === contentOf(fresh)) continue;
+    stale.replaceWith(fresh);
+  }
+  const thinking = live.querySelector("details");
+  if (thinking) thinking.hidden = final.querySelector("details")?.hidden ?? true;
+  live.dataset.status = final.dataset.status;
+  part(live, "answer").removeAttribute("data-live");
+}
+
+/** @param {HTMLElement} element @param {string} name */
+function part(element, name) {
+  return /** @type {HTMLElement} */ (element.querySelector(`[data-part="${name}"]`));
+}
+
+/** Calls back once what was changed is on the screen; a hidden page paints nothing and must not hold the server up.
+ * @param {() => void} callback
+ */
+function whenPainted(callback) {
+  if (document.hidden) setTimeout(callback);
+  else requestAnimationFrame(() => setTimeout(callback));
+}
+
+customElements.define("reply-stream", ReplyStream);

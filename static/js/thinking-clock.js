@@ -1,0 +1,47 @@
+// @ts-check
+
+/** The thinking block of a reply: open with the seconds counting while the model thinks, closed when it answers.
+ *
+ * What the reader opened or closed stays as it is.
+ */
+export class ThinkingClock {
+  /** @type {number | undefined} */
+  #timer;
+  #hasReaderChosen = false;
+  #isOver = false;
+  #startedAt = 0;
+
+  /** @param {HTMLElement} article */
+  constructor(article) {
+    this.details = /** @type {HTMLDetailsElement} */ (article.querySelector("details"));
+    this.label = /** @type {HTMLElement} */ (this.details.querySelector('[data-part="thought"]'));
+    this.details.querySelector("summary")?.addEventListener("click", () => (this.#hasReaderChosen = true));
+  }
+
+  get seconds() {
+    return Math.max(1, Math.round((performance.now() - this.#startedAt) / 1000));
+  }
+
+  start() {
+    if (this.#timer || this.#isOver) return;
+    this.#startedAt = performance.now();
+    this.details.hidden = false;
+    this.details.dataset.live = "";
+    if (!this.#hasReaderChosen) this.details.open = true;
+    this.#tick();
+    this.#timer = setInterval(() => this.#tick(), 1000);
+  }
+
+  stop() {
+    if (!this.#timer || this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#timer);
+    this.label.textContent = `Thought for ${this.seconds} s`;
+    delete this.details.dataset.live;
+    if (!this.#hasReaderChosen) this.details.open = false;
+  }
+
+  #tick() {
+    this.label.textContent = `Thinking… ${this.seconds} s`;
+  }
+}
