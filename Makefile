@@ -32,7 +32,7 @@ lint: ## check style, types, templates and the borders between rooms
 	$(call install,--dev)
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m ruff format --check --quiet
-	@$(PYTHON) -m mypy
+	@QWENWEB_SECRET_KEY=the-type-checker-reads-the-settings-and-those-want-a-key $(PYTHON) -m mypy
 	@$(PYTHON) -m djlint --quiet --check --lint templates
 	@.venv/bin/lint-imports
 	@sh .ci/typescript

@@ -39,7 +39,7 @@ class Program(Child):
             self._command,
             env=self._env,
             cwd=Path(__file__).parents[2],
-            before_exec=lambda: os.nice(self._nice) and None,
+            before_exec=self._be_nice,
             pass_fds=self._pass_fds,
             stdout=self._stdout(),
             stderr=None if self.log else sys.stderr.fileno(),
@@ -47,6 +47,9 @@ class Program(Child):
 
     def is_ready(self) -> bool:
         return self.is_running and self._probe()
+
+    def _be_nice(self) -> None:
+        os.nice(self._nice)
 
     def _stdout(self) -> int | None:
         return None if self.log else sys.stderr.fileno()
