@@ -18,8 +18,11 @@ from typing import Any
 from inference.contract import SamplingParams
 from inference.errors import ModelError
 from inference.sources import FileSource, HubSource, Source, Unreachable
-from inference.weights import MANIFEST, Progress, check, manifest, read_json, seal
+from inference.weights import MANIFEST, Progress, check, context_length, manifest, read_json, seal
 from inference.wheels import WheelPart, WheelSource
+from inference.window import prompt_limit
+
+__all__ = ["Entry", "context_length", "default_sampling", "entries", "fetch", "max_prompt_tokens", "resolve"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -119,6 +122,11 @@ def entries() -> list[Entry]:
     """All models of the catalogue, in its order."""
     content = tomllib.loads(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
     return [_entry(dict(table)) for table in content["model"]]
+
+
+def max_prompt_tokens(model_dir: Path) -> int:
+    """The longest prompt an engine takes for this model; the prompter's own number, without loading its tokenizer."""
+    return prompt_limit(context_length(model_dir))
 
 
 def default_sampling(model_dir: Path) -> SamplingParams:

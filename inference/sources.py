@@ -12,7 +12,6 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Protocol
 
-from inference.conversion import convert
 from inference.errors import ModelError
 from inference.weights import Progress, refuse_code, sha256
 
@@ -160,6 +159,8 @@ class FileSource:
     path: Path
 
     def fill(self, into: Path, workshop: Path, progress: Progress) -> str:
+        from inference.conversion import convert
+
         convert(self.path, into, progress)
         return self.path.name
 

