@@ -28,7 +28,7 @@ class BeatThread(bootsteps.StartStopStep):
         super().__init__(parent, **options)
 
     def create(self, parent: Any) -> Any:
-        return EmbeddedService(app, thread=True)
+        return EmbeddedService(app, thread=True, scheduler_cls=app.conf.beat_scheduler)
 
 
 app.steps["worker"].add(BeatThread)

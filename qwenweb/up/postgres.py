@@ -116,13 +116,14 @@ class Postgres(Child):
             raise Failure(f"The database could not be made in {self.data_dir}: {reason}")
 
     def _forget_the_dead(self) -> None:
-        """Remove the lock of a server that was killed: its number may belong to some other process by now."""
+        """Remove the locks of a server that was killed: its number may belong to some other process by now."""
         try:
             is_alive = Path(f"/proc/{self._lock_holder()}/cwd").readlink() == self.data_dir
         except OSError:
             is_alive = False
         if not is_alive:
             self._lock.unlink(missing_ok=True)
+            (self.socket_dir / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def _lock_holder(self) -> int | None:
         try:

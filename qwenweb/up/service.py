@@ -26,8 +26,8 @@ class State(Enum):
 class Service:
     """One child with what it needs before its first start.
 
-    `is_essential`: without it there is no page, so the stack does not start when it can't. `is_once`: it does
-    its work and ends, and is ready when it has ended well.
+    `is_essential`: without it there is no page, so the stack does not start when it can't, in `num_tries`. `is_once`:
+    it does its work and ends, and is ready when it has ended well.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Service:
         *,
         is_essential: bool = False,
         is_once: bool = False,
+        num_tries: int = 1,
         pause_s: float = _PAUSE_S,
     ) -> None:
         """`pause_s`: from an end to the next start; doubled each time that it ends soon."""
@@ -45,6 +46,7 @@ class Service:
         self.is_essential = is_essential
         self._needs = needs
         self._is_once = is_once
+        self._num_tries_left = num_tries
         self._shortest_pause_s = pause_s
         self._pause_s = pause_s
         self._has_been_ready = False
@@ -74,12 +76,16 @@ class Service:
     def _has_what_it_needs(self) -> bool:
         return all(need._has_been_ready for need in self._needs)
 
+    def _is_hopeless(self) -> bool:
+        return self.is_essential and not self._has_been_ready and self._num_tries_left <= 0
+
     def _start(self) -> None:
         self._started_at = time.monotonic()
+        self._num_tries_left -= 1
         try:
             self.child.spawn()
         except (Failure, OSError) as error:
-            if self.is_essential and not self._has_been_ready:
+            if self._is_hopeless():
                 raise Failure(str(error)) from error
             say(f"{self.child.name} can't be started: {error}")
             self._wait()
@@ -97,13 +103,13 @@ class Service:
         code = self.child.exit_code or 0
         if self._is_once and code == 0:
             self._notice_ready()
-        elif self.is_essential and not self._has_been_ready:
+        elif self._is_hopeless():
             raise Failure(f"{self.child.name} can't be started: {self.child.last_words()}")
         elif code == CONFIGURATION_ERROR:
             self.state = State.REFUSED
             say(f"{self.child.name} stays off: {self.child.last_words()}")
         else:
-            if not self._is_once:
+            if self._has_been_ready:
                 manner = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
                 say(f"{self.child.name} ended ({manner}) and is started again. Its log: {self.child.log}")
             self._wait()

@@ -51,7 +51,8 @@ class Stack:
 
     def services(self) -> list[Service]:
         """Return all services in the order of their start."""
-        stores = [Service(server, is_essential=True) for server in self._servers()]
+        # What a killed server leaves behind may take a moment to go.
+        stores = [Service(server, is_essential=True, num_tries=5) for server in self._servers()]
         static = [Service(program, is_essential=True, is_once=True) for program in self._static_files()]
         prepare = Service(self._prepare, stores, is_essential=True, is_once=True)
         web = Service(self._web(), [*stores, *static], is_essential=True)
