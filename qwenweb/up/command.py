@@ -38,8 +38,8 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    data = Data(Path(os.environ.get("QWENWEB_DATA_DIR") or "var"))
-    with _listen(options.host, options.port) as listener:
+    path = Path(os.environ.get("QWENWEB_DATA_DIR") or "var")
+    with Data(path) as data, _listen(options.host, options.port) as listener:
         stack = Stack(data, listener)
         Supervisor(stack.services(), lambda: _announce(stack)).run()
 

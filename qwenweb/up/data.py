@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 from .child import Failure
 from .progress import megabytes
@@ -18,20 +18,26 @@ _NEEDED_BYTES = 150_000_000
 
 
 class Data:
-    """A data directory, taken for as long as this object lives."""
+    """A data directory, held from the making of this object to the end of its `with` block."""
 
     def __init__(self, path: Path) -> None:
         """Make the directory if need be and take it; raise Failure if it can't be used or is in use."""
         self.path = path.absolute()
         try:
             make_private(self.path)
-            self._lock = self._take()
             self._check_space()
+            self._lock = self._take()
             make_private(self.sockets)
             self._begin_logs()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise Failure(f"The data directory {self.path} can't be used: {reason}.") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
 
     @property
     def sockets(self) -> Path:
