@@ -8,18 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from inference import open_engine, open_prompter
-from inference.contract import (
-    ChatMessage,
-    Event,
-    Finished,
-    GenerationRequest,
-    ReasoningDelta,
-    SamplingParams,
-    Started,
-    TextDelta,
-)
+from inference.contract import ChatMessage, ReasoningDelta, SamplingParams, Started, TextDelta
 from inference.errors import ModelError, PromptTooLong
 from inference.scripted import ScriptedEngine, ScriptedPrompter
+from tests.inference.asking import answer, ask, end
 
 Open = Callable[[str], ScriptedEngine]
 
@@ -35,19 +27,6 @@ def scripted() -> Iterator[Open]:
     yield open_scripted
     for engine in engines:
         engine.shutdown()
-
-
-def ask(text: str, **settings: object) -> GenerationRequest:
-    return GenerationRequest("r", (ChatMessage("user", text),), **settings)  # type: ignore[arg-type]
-
-
-def answer(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
-
-
-def end(events: list[Event]) -> Finished:
-    assert isinstance(events[-1], Finished)
-    return events[-1]
 
 
 def test_the_same_prompt_always_gets_the_same_tokens(scripted: Open) -> None:
