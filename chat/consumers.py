@@ -22,7 +22,7 @@ from chat.feed import Frame, Viewer
 from chat.hub import hub
 from chat.models import Generation, User
 from chat.reply_stream import Cursor
-from chat.stages import Stage, stages
+from chat.stages import Stage, stage_of
 
 log = structlog.get_logger()
 
@@ -160,9 +160,7 @@ def _user_of(session_key: str) -> User | None:
 
 def _followed(user: User, generation_id: UUID) -> tuple[Generation, Stage]:
     generation = access.generation(user, generation_id)
-    if generation.status == Generation.Status.RUNNING:
-        return generation, Stage("running", "reading", "Reading your message")
-    return generation, stages([generation_id])[generation_id]
+    return generation, stage_of(generation.status)
 
 
 def _parsed(text: str | None, longest: int) -> Frame:

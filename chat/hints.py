@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import deque
 from functools import cache
 from uuid import UUID
@@ -54,6 +55,10 @@ def _sender() -> Sender:
 
 
 class Sender:
+    """The first of a burst goes out at once; what comes in the pause after it goes together."""
+
+    PAUSE_S = 0.02
+
     def __init__(self) -> None:
         self._pending: deque[tuple[str, str]] = deque(maxlen=10_000)
         self._is_wake_due = False
@@ -78,6 +83,7 @@ class Sender:
                 log.warning("hints.lost")
             except Exception:
                 log.exception("hints.failed")
+            time.sleep(self.PAUSE_S)
 
     def _send(self) -> None:
         from chat.tasks import wake

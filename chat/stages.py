@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from chat.models import Generation, Worker
+
+WAITING_IS_KNOWN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +35,24 @@ class Stage:
 
 def stages(ids: Iterable[UUID]) -> dict[UUID, Stage]:
     """The stage of each of these generations; those that are gone are missing."""
-    statuses = Generation.statuses(ids)
-    if "queued" not in statuses.values():
-        return {id_: _of(status, None) for id_, status in statuses.items()}
-    waiting = _waiting()
-    return {id_: _of(status, waiting) for id_, status in statuses.items()}
+    return {id_: stage_of(status) for id_, status in Generation.statuses(ids).items()}
+
+
+def stage_of(status: str) -> Stage:
+    if status == Generation.Status.QUEUED:
+        return _waiting(int(time.monotonic() / WAITING_IS_KNOWN_S))
+    return Stage(status, "reading", "Reading your message")
 
 
 def model_notice() -> str:
     """What stands in the way of an answer now, for the page; empty when a model is ready."""
-    waiting = _waiting()
+    waiting = stage_of(Generation.Status.QUEUED)
     return "" if waiting.stage == "waiting" else waiting.text
 
 
-def _of(status: str, waiting: Stage | None) -> Stage:
-    if status == "queued" and waiting:
-        return waiting
-    return Stage(status, "reading", "Reading your message")
-
-
-def _waiting() -> Stage:
+@lru_cache(maxsize=1)
+def _waiting(_period: int) -> Stage:
+    """Why a queued reply waits. The same for all of them, so it is asked once a period and not for each."""
     states = dict(Worker.live().values_list("state", "notice"))
     if Worker.State.READY in states:
         return Stage("queued", "waiting", "Waiting for a free place")

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
+import django
+from asgiref.sync import SyncToAsync
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenweb.settings")
-pages = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.sessions import CookieMiddleware  # noqa: E402  (Django must be set up first)
 from django.urls import path  # noqa: E402
 
 from chat.consumers import PageConsumer  # noqa: E402
 
+
+class PageHandler(ASGIHandler):
+    """Django's handler for views that are all synchronous: one change of threads a request.
+
+    The stock handler changes threads twice for every middleware, and starts a thread for every request.
+    """
+
+    threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="page")
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: ASGIRequest) -> HttpResponseBase:
+        answer = SyncToAsync(self.get_response, thread_sensitive=False, executor=self.threads)
+        return await answer(request)
+
+
 application = ProtocolTypeRouter(
-    {"http": pages, "websocket": CookieMiddleware(URLRouter([path("ws/", PageConsumer.as_asgi())]))}
+    {"http": PageHandler(), "websocket": CookieMiddleware(URLRouter([path("ws/", PageConsumer.as_asgi())]))}
 )

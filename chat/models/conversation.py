@@ -12,6 +12,7 @@ from chat.context_window import refuse_over_long
 from chat.markdown import title_from
 from chat.models.generation import Generation
 from chat.models.ids import uuid7
+from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
 from chat.refused import Refused
 from chat.text import clean_text
@@ -127,26 +128,30 @@ class Conversation(models.Model):
         return self._insert(message, client_id, is_new_message=True)
 
     def _insert(self, message: Message, client_id: str, *, is_new_message: bool) -> Turn:
-        """Write a turn in one transaction (I1); the unique client id makes a repeat lose and find the first (I2)."""
+        """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""
         reply = Message(conversation=self, parent=message, role=Message.Role.ASSISTANT)
         generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id)
+        self.active_leaf, self.last_active_at = reply, timezone.now()
+        messages = [message, reply] if is_new_message else [reply]
         try:
-            with transaction.atomic():
-                self.last_active_at = timezone.now()
-                if self._state.adding:
-                    self.save(force_insert=True)
-                Message.objects.bulk_create([message, reply] if is_new_message else [reply])
-                generation.save(force_insert=True)
-                self.active_leaf = reply
-                self.save(update_fields=["active_leaf", "last_active_at"])
+            execute_together(self._own_statement(), insert(messages), insert([generation]))
         except IntegrityError:
             turn = self._turn_of(self.owner_id, client_id)
             if turn is None:
                 raise
             return turn
+        for row in (self, *messages, generation):
+            row._state.adding = False
         hints.wake()
         hints.conversation_changed(self.owner_id, self.id)
         return Turn(message, reply, generation)
+
+    def _own_statement(self) -> Statement:
+        """What makes this conversation point at its new leaf."""
+        if self._state.adding:
+            return insert([self])
+        sql = "UPDATE chat_conversation SET active_leaf_id = %s, last_active_at = %s WHERE id = %s"
+        return sql, (self.active_leaf_id, self.last_active_at, self.id)
 
     @classmethod
     def _turn_of(cls, owner_id: UUID, client_id: str) -> Turn | None:
