@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
 def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="manage.py up", description="Start qwenweb with all it needs.")
     parser.add_argument("--host", default="127.0.0.1", help="the IPv4 address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="the port of the page (default: %(default)s)")
+    parser.add_argument("--port", default="8000", help="the port of the page (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -44,17 +44,18 @@ def _run(options: argparse.Namespace) -> None:
         Supervisor(stack.services(), lambda: _announce(stack)).run()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: str) -> socket.socket:
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Failure(f"{port} is not a port; choose one from 1 to 65535.")
     try:
-        return socket.create_server((host, port), backlog=512)
+        return socket.create_server((host, int(port)), backlog=512)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            reason = f"Port {port} is in use by another program; choose another one, as in `make run PORT={port + 1}`."
-        else:
-            reason = f"qwenweb can't listen on {host}, port {port}: {error.strerror}."
-        raise Failure(reason) from error
-    except OverflowError as error:
-        raise Failure(f"{port} is not a port; choose one from 1 to 65535.") from error
+            raise Failure(
+                f"Port {port} is in use by another program; choose one, as in `make run PORT=8001`."
+            ) from error
+        reason = str(error.strerror).partition(" (")[0].lower()
+        raise Failure(f"qwenweb can't listen on {host}, port {port}: {reason}.") from error
 
 
 def _announce(stack: Stack) -> None:

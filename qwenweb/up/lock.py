@@ -16,13 +16,16 @@ ROOT = Path(__file__).resolve().parents[2]
 # These come with one build of torch only: pip takes them when it installs that build.
 _OF_TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton")
 
+# What pip does not name on a newer Python 3.11 than these packages look for.
+_OF_EARLY_PYTHON = ['async-timeout==5.0.1; python_full_version < "3.11.3"']
+
 
 def main() -> int:
     """Ask pip which versions belong together, and write both files."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     run = _resolve([*project["dependencies"], "pip"])
     dev = _resolve([*run, *project["optional-dependencies"]["dev"]])
-    _write(ROOT / "requirements.lock", run)
+    _write(ROOT / "requirements.lock", run + _OF_EARLY_PYTHON)
     _write(ROOT / "requirements-dev.lock", [line for line in dev if line not in run])
     return 0
 
@@ -32,10 +35,11 @@ def _resolve(requirements: list[str]) -> list[str]:
     report = json.loads(subprocess.run([*command, *requirements], stdout=subprocess.PIPE, check=True).stdout)
     packages = [entry["metadata"] for entry in report["install"]]
     lines = [f"{package['name']}=={package['version'].split('+')[0]}" for package in packages]
-    return sorted((line for line in lines if not _OF_TORCH_ALONE.match(line)), key=str.lower)
+    return [line for line in lines if not _OF_TORCH_ALONE.match(line)]
 
 
 def _write(path: Path, lines: list[str]) -> None:
+    lines = sorted(lines, key=str.lower)
     path.write_text("# Made by `make lock` from pyproject.toml; do not edit.\n" + "\n".join(lines) + "\n")
 
 

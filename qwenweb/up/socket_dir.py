@@ -28,5 +28,5 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise Failure(f"{folder} belongs to somebody else; please remove it.")
+        raise Failure(f"{folder} belongs to another user; start qwenweb as that user, or set QWENWEB_DATA_DIR.")
     folder.chmod(0o700)

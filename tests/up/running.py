@@ -27,9 +27,11 @@ def environment(data_dir: Path, **extra: str) -> dict[str, str]:
     return env | {"QWENWEB_DATA_DIR": str(data_dir), "QWENWEB_ENGINE": "scripted"} | extra
 
 
-def try_start(data_dir: Path, port: int, **extra: str) -> subprocess.CompletedProcess[str]:
+def try_start(
+    data_dir: Path, port: int | str, host: str = "127.0.0.1", **extra: str
+) -> subprocess.CompletedProcess[str]:
     """Start a stack that is expected to refuse; return what it said."""
-    command = [sys.executable, "manage.py", "up", "--port", str(port)]
+    command = [sys.executable, "manage.py", "up", "--host", host, "--port", str(port)]
     return subprocess.run(
         command, cwd=ROOT, env=environment(data_dir, **extra), capture_output=True, text=True, timeout=60
     )

@@ -26,6 +26,16 @@ def test_a_busy_port(tmp_path: Path) -> None:
         assert_one_sentence(try_start(tmp_path / "data", port), f"Port {port} is in use by another program")
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "abc", ""])
+def test_a_port_that_is_none(tmp_path: Path, port: str) -> None:
+    assert_one_sentence(try_start(tmp_path / "data", port), f"{port} is not a port; choose one from 1 to 65535.")
+
+
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    refused = try_start(tmp_path / "data", "8000", host="192.0.2.1")
+    assert_one_sentence(refused, "qwenweb can't listen on 192.0.2.1, port 8000: cannot assign requested address.")
+
+
 def test_a_data_directory_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = try_start(tmp_path / "file" / "data", free_port())
