@@ -15,6 +15,8 @@ from .child import Child
 class Program(Child):
     """`python` with `arguments`, run in the checkout."""
 
+    _stdout: int | None = None  # the log
+
     def __init__(
         self,
         name: str,
@@ -26,7 +28,7 @@ class Program(Child):
         pass_fds: Sequence[int] = (),
         nice: int = 0,
     ) -> None:
-        """Without a log, what the process prints goes to the terminal. `probe` asks it whether it is ready."""
+        """Without a log, its errors and progress go to the terminal. `probe` asks it whether it is ready."""
         super().__init__(name, log)
         self._command = [sys.executable, *arguments]
         self._env = env
@@ -41,7 +43,7 @@ class Program(Child):
             cwd=Path(__file__).parents[2],
             before_exec=self._be_nice,
             pass_fds=self._pass_fds,
-            stdout=self._stdout(),
+            stdout=self._stdout,
             stderr=None if self.log else sys.stderr.fileno(),
         )
 
@@ -51,12 +53,11 @@ class Program(Child):
     def _be_nice(self) -> None:
         os.nice(self._nice)
 
-    def _stdout(self) -> int | None:
-        return None if self.log else sys.stderr.fileno()
-
 
 class Question(Program):
     """A program that answers on its standard output and ends."""
+
+    _stdout = subprocess.PIPE
 
     def answer(self) -> str:
         """Return what it wrote, once it has ended."""
@@ -64,9 +65,6 @@ class Question(Program):
             return ""
         with self.process.stdout as output:
             return output.read().decode()
-
-    def _stdout(self) -> int:
-        return subprocess.PIPE
 
 
 class HttpProbe:
