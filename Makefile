@@ -30,7 +30,7 @@ test: ## set up what the tests need, and run them
 
 lint: ## check style, types, templates and the borders between rooms
 	$(call install,--dev)
-	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff check --quiet --output-format concise
 	@$(PYTHON) -m ruff format --check --quiet
 	@QWENWEB_SECRET_KEY=the-type-checker-reads-the-settings-and-those-want-a-key $(PYTHON) -m mypy
 	@$(PYTHON) -m djlint --quiet --check --lint templates
