@@ -1,0 +1,157 @@
+"""The inference worker against a Postgres and a Valkey that come and go."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from chat import valkey
+from chat.models import Conversation, Generation, Turn, UsageRecord, User, Worker
+from chat.sweeper import interrupt_orphans
+from chat.worker import InferenceWorker
+from qwenweb.up.postgres import Postgres
+from qwenweb.up.valkey import Valkey
+from tests.conftest import World, wait_for
+
+
+def ask(user: User, text: str, client_id: str = "c1") -> Turn:
+    return Conversation.start(user, text, client_id)
+
+
+def is_over(turn: Turn) -> bool:
+    turn.generation.refresh_from_db()
+    return turn.generation.is_over
+
+
+def test_a_reply_says_how_it_was_made(world: World, worker: InferenceWorker) -> None:
+    turn = ask(world.owner, "[[tokens=7;rate=200;prefill_ms=20;reasoning=3]] Hello")
+    wait_for(lambda: is_over(turn))
+
+    made = turn.generation
+    assert (made.status, made.finish_reason, made.model, made.revision) == ("completed", "stop", "scripted", "1")
+    assert made.worker_id == worker.row.id
+    assert made.seed is not None
+    assert set(made.sampling) == {"temperature", "top_p", "top_k", "min_p", "max_tokens", "stop"}
+    assert (made.reasoning_tokens, made.completion_tokens) == (3, 10)
+    assert made.prompt_tokens > 0
+    assert made.ttft_ms
+    assert made.ttft_ms >= 20
+    assert made.reasoning_ms > 0
+    turn.reply.refresh_from_db()
+    assert turn.reply.reasoning
+    assert turn.reply.text
+    assert UsageRecord.objects.get().completion_tokens == 10
+
+
+def test_the_model_is_asked_with_the_whole_branch(world: World, worker: InferenceWorker) -> None:
+    first = ask(world.owner, "[[say]]The capital is Paris.")
+    wait_for(lambda: is_over(first))
+    second = Conversation.objects.get().ask("[[tokens=3]] And of Spain?", "c2")
+    wait_for(lambda: is_over(second))
+
+    assert second.generation.prompt_tokens > first.generation.prompt_tokens
+    assert [message.role for message in Conversation.objects.get().branch()] == ["user", "assistant"] * 2
+
+
+def test_I12_a_reply_survives_a_valkey_killed_in_its_middle(
+    world: World, worker: InferenceWorker, valkey_server: Valkey
+) -> None:
+    turn = ask(world.owner, "[[tokens=60;rate=60]] Hello")
+    wait_for(lambda: valkey.client().exists(f"reply:{turn.generation.id}"))
+    valkey_server.kill()
+    valkey_server.start()
+    wait_for(lambda: is_over(turn))
+
+    assert turn.generation.status == "completed"
+    assert turn.generation.completion_tokens == 60
+
+
+def test_a_question_asked_while_valkey_is_away_is_answered(
+    world: World, worker: InferenceWorker, valkey_server: Valkey
+) -> None:
+    valkey_server.kill()
+    try:
+        turn = ask(world.owner, "[[tokens=5;rate=200]] Hello")
+        wait_for(lambda: is_over(turn))
+    finally:
+        valkey_server.start()
+    assert turn.generation.status == "completed"
+
+
+def test_I1_I5_a_reply_survives_a_postgres_killed_in_its_middle(
+    world: World, worker: InferenceWorker, postgres: Postgres
+) -> None:
+    turn = ask(world.owner, "[[tokens=40;rate=40]] Hello")
+    wait_for(lambda: Generation.objects.filter(status="running").exists())
+    postgres.kill()
+    postgres.start()
+    from django.db import connection
+
+    connection.close()
+    wait_for(lambda: is_over(turn), timeout_s=20)
+
+    assert turn.generation.status == "completed"
+    assert turn.generation.completion_tokens == 40
+
+
+def test_a_worker_that_stops_ends_its_replies_with_their_text(world: World, worker: InferenceWorker) -> None:
+    turn = ask(world.owner, "[[tokens=500;rate=50]] Hello")
+    wait_for(lambda: len(valkey.client().xrange(f"reply:{turn.generation.id}")) > 5)
+    worker.stop()
+
+    assert is_over(turn)
+    assert turn.generation.status == "interrupted"
+    turn.reply.refresh_from_db()
+    assert turn.reply.text
+    assert Worker.objects.get(id=worker.row.id).state == Worker.State.STOPPED
+
+
+def test_I3_a_hanging_engine_counts_as_dead(world: World, worker: InferenceWorker) -> None:
+    turn = ask(world.owner, "[[tokens=50;rate=50;fail_at=10;mode=hang;stall_s=0.5]] Hello")
+    wait_for(lambda: not Worker.live().exists(), timeout_s=15)
+    wait_for(interrupt_orphans)
+
+    assert is_over(turn)
+    assert turn.generation.status == "interrupted"
+    turn.reply.refresh_from_db()
+    assert turn.reply.text
+
+
+def test_a_new_process_of_a_name_ends_the_lease_of_the_old_one(world: World) -> None:
+    old = Worker.objects.create(name="gpu0", state=Worker.State.READY)
+    ask(world.owner, "Hello")
+    Generation.claim(old, 1)
+    new = Worker.objects.create(name="gpu0", state=Worker.State.READY)
+    new.replace_predecessors()
+
+    assert list(Worker.live()) == [new]
+    assert interrupt_orphans() == 1
+
+
+def test_a_young_postgres_interrupts_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Worker.objects.create(name="gpu0", beat_at=timezone.now() - timedelta(hours=1))
+    ask(world.owner, "Hello")
+    Generation.claim(gpu, 1)
+    monkeypatch.setattr(Worker, "lease", lambda: timedelta(days=1))
+
+    assert interrupt_orphans() == 0
+
+
+def test_a_stop_that_nobody_heard_is_noticed(world: World, worker: InferenceWorker) -> None:
+    turn = ask(world.owner, "[[tokens=500;rate=50]] Hello")
+    wait_for(lambda: valkey.client().exists(f"reply:{turn.generation.id}"))
+    Generation.objects.update(stop_requested_at=timezone.now())
+    wait_for(lambda: is_over(turn))
+
+    assert turn.generation.status == "stopped"
+
+
+def test_a_reply_of_a_deleted_chat_frees_its_place(world: World, worker: InferenceWorker) -> None:
+    turn = ask(world.owner, "[[tokens=500;rate=50]] Hello")
+    wait_for(lambda: valkey.client().exists(f"reply:{turn.generation.id}"))
+    Conversation.objects.get().remove()
+    wait_for(lambda: not worker._replies)
+
+    assert not Generation.objects.exists()
