@@ -35,6 +35,7 @@ class SignInForm(LoginForm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
+            field.help_text = ""  # allauth's link to the password reset, which the page has in its own place
         self.fields["login"].widget.attrs["autofocus"] = True
 
 

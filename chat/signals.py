@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from uuid import UUID
 
 from celery.signals import worker_init, worker_shutting_down
-from django.contrib.auth.signals import user_logged_out
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
@@ -14,10 +16,11 @@ from chat import hints
 from chat.models import User
 
 
-@receiver(user_logged_out)
-def sockets_end_with_the_session(user: User | None, **_: Any) -> None:
-    if user:
-        hints.check_sessions(user.id)
+@receiver(post_delete, sender=Session)
+def sockets_end_with_the_session(instance: Session, **_: Any) -> None:
+    # Not at user_logged_out: it is sent while the session is still good.
+    if user_id := instance.get_decoded().get(SESSION_KEY):
+        hints.check_sessions(UUID(user_id))
 
 
 @receiver([post_save, post_delete], sender=User)

@@ -11,15 +11,11 @@ urlpatterns = [
     path("c/<uuid:conversation_id>", pages.conversation_detail, name="conversation_detail"),
     path("c/<uuid:conversation_id>/", RedirectView.as_view(pattern_name="conversation_detail")),
     path("c/<uuid:conversation_id>/messages/", messages.message_create, name="message_create"),
-    path(
-        "c/<uuid:conversation_id>/messages/<uuid:message_id>/replies/", messages.reply_create, name="reply_create"
-    ),
+    path("c/<uuid:conversation_id>/messages/<uuid:message_id>/replies/", messages.reply_create, name="reply_create"),
     path("c/<uuid:conversation_id>/title/", conversations.conversation_rename, name="conversation_rename"),
     path("c/<uuid:conversation_id>/deletion/", conversations.conversation_delete, name="conversation_delete"),
     path("chats/", chats.chats, name="chats"),
-    path(
-        "generations/<uuid:generation_id>/cancellation/", generations.cancellation_create, name="cancellation_create"
-    ),
+    path("generations/<uuid:generation_id>/cancellation/", generations.cancellation_create, name="cancellation_create"),
     path("model/", model.model, name="model"),
     path("setup/<str:token>/", setup.setup, name="setup"),
     path("healthz", health.healthz, name="healthz"),

@@ -14,14 +14,14 @@ from chat import valkey
 
 
 @require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
+def healthz(_: HttpRequest) -> HttpResponse:
     """The process answers."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @require_safe
 @never_cache
-def readyz(request: HttpRequest) -> HttpResponse:
+def readyz(_: HttpRequest) -> HttpResponse:
     """What the process needs is there: 200, or 503 with what is missing."""
     parts = {"database": _answers(_ask_database), "valkey": _answers(_ask_valkey)}
     return JsonResponse(parts, status=200 if all(parts.values()) else 503)

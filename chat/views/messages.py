@@ -76,9 +76,7 @@ def _answer(request: Request, turn: Turn) -> HttpResponse:
     return HttpResponse(render_to_string("chat/_turn.html", {"turn": turn}), headers={"HX-Push-Url": address})
 
 
-def _refusal(
-    request: Request, refused: Refused, conversation: Conversation | None, text: str = ""
-) -> HttpResponse:
+def _refusal(request: Request, refused: Refused, conversation: Conversation | None, text: str = "") -> HttpResponse:
     if not request.htmx:
         return page(request, conversation, text=text, refusal=str(refused))
     return HttpResponse(render_to_string("chat/_refusal.html", {"refusal": str(refused)}), status=422)

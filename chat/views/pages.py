@@ -16,7 +16,9 @@ from chat.views.model import model_status
 from chat.views.signed_in import Request, signed_in
 
 # All are named in the page's head, so that a browser fetches them at once and not one import after another.
-MODULES = sorted(f"js/{path.name}" for path in (settings.BASE_DIR / "static" / "js").glob("*.js") if path.stem != "early")
+MODULES = sorted(
+    f"js/{path.name}" for path in (settings.BASE_DIR / "static" / "js").glob("*.js") if path.stem != "early"
+)
 
 
 @require_safe

@@ -47,8 +47,7 @@ export class ChatLog extends HTMLElement {
   }
 
   get lastMessageId() {
-    const ids = Array.from(this.querySelectorAll("[data-message-id]"), (article) => article.getAttribute("data-message-id"));
-    return ids.filter(Boolean).at(-1) ?? "";
+    return Array.from(this.querySelectorAll("[data-message-id]")).at(-1)?.getAttribute("data-message-id") ?? "";
   }
 
   /** Adds the turns that are not here yet.

@@ -28,12 +28,14 @@ export class ReplyBlocks {
   #replace({ i, html = "", code }) {
     const block = this.#block(i);
     // Following again from the start sends what stands here already; a selection in it must survive.
-    if (block.html !== html || code !== undefined) {
+    if (block.html !== html) {
       block.html = html;
-      block.element.innerHTML = html;
+      const fresh = document.createElement("template");
+      fresh.innerHTML = html;
+      renew(block.element, fresh.content);
     }
     if (code !== undefined) {
-      block.element.querySelector("code")?.append(code);
+      block.element.querySelector("code")?.replaceChildren(code);
       block.codeLength = code.length;
     }
     return true;
@@ -61,6 +63,30 @@ export class ReplyBlocks {
     }
     return /** @type {{ element: HTMLElement, html: string, codeLength: number }} */ (this.#blocks[i]);
   }
+}
+
+/** Makes what is in `live` the same as what is in `fresh`; what comes before the first difference is not touched,
+ * so that a selection in it stays.
+ * @param {Node} live @param {Node} fresh
+ */
+function renew(live, fresh) {
+  let old = live.firstChild;
+  while (old && fresh.firstChild && old.isEqualNode(fresh.firstChild)) {
+    fresh.firstChild.remove();
+    old = old.nextSibling;
+  }
+  const first = fresh.firstChild;
+  if (old && first && old.hasChildNodes() && old.cloneNode().isEqualNode(first.cloneNode())) {
+    renew(old, first);
+    first.remove();
+    old = old.nextSibling;
+  }
+  while (old) {
+    const next = old.nextSibling;
+    old.remove();
+    old = next;
+  }
+  while (fresh.firstChild) live.appendChild(fresh.firstChild);
 }
 
 /** The markup inside, as it is without the wrappers of blocks.

@@ -10,6 +10,8 @@ export class UnsentMessage extends HTMLElement {
   connectedCallback() {
     const template = /** @type {HTMLTemplateElement} */ (document.querySelector("[data-unsent]"));
     this.replaceChildren(template.content.cloneNode(true));
+    // It gets its id from the server.
+    for (const name of ["id", "data-message-id"]) this.querySelector("article")?.removeAttribute(name);
     const bubble = this.querySelector(".message__bubble");
     if (bubble) bubble.textContent = this.message.text;
     this.querySelector("[data-retry]")?.addEventListener("click", () => this.dispatchEvent(new Event("unsent:retry")));

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.stack import RunningStack
+
+from .conftest import Open
+from .steps import composer, reply, send, wait_for_end
+
+
+def users_messages(page: Page) -> list[str]:
+    return page.locator("article[data-role=user]").all_inner_texts()
+
+
+def test_C1_the_composer_has_the_focus_and_takes_what_is_typed_anywhere(page: Page) -> None:
+    expect(composer(page)).to_be_focused()
+    page.locator("body").click(position={"x": 700, "y": 700})
+    expect(composer(page)).not_to_be_focused()
+    page.keyboard.type("hello")
+    expect(composer(page)).to_have_value("hello")
+    page.keyboard.press("Enter")
+    wait_for_end(page)
+    expect(composer(page)).to_be_focused()
+
+
+def test_C2_enter_sends_and_shift_enter_does_not(page: Page) -> None:
+    composer(page).press_sequentially("one")
+    composer(page).press("Shift+Enter")
+    composer(page).press_sequentially("two")
+    expect(composer(page)).to_have_value("one\ntwo")
+    composer(page).press("Enter")
+    wait_for_end(page)
+    assert users_messages(page) == ["one\ntwo"]
+
+
+def test_C2_enter_that_ends_an_ime_composition_does_not_send(page: Page) -> None:
+    composer(page).fill("にほんご")
+    for composing in ({"isComposing": True}, {"keyCode": 229}):
+        composer(page).dispatch_event("keydown", {"key": "Enter", "bubbles": True, "cancelable": True, **composing})
+    expect(composer(page)).to_have_value("にほんご")
+    expect(page.locator("article")).to_have_count(0)
+
+
+def test_C2_on_touch_enter_is_a_new_line(open_page: Open) -> None:
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    composer(page).tap()
+    composer(page).press_sequentially("one")
+    composer(page).press("Enter")
+    expect(composer(page)).to_have_value("one\n")
+    page.get_by_role("button", name="Send").tap()
+    wait_for_end(page)
+
+
+def test_C3_the_composer_grows_to_eight_lines_and_blank_text_cannot_be_sent(page: Page) -> None:
+    def height() -> float:
+        return float(composer(page).evaluate("area => area.clientHeight"))
+
+    def line() -> float:
+        return float(composer(page).evaluate("area => parseFloat(getComputedStyle(area).lineHeight)"))
+
+    one = height()
+    composer(page).fill("\n".join("abc"))
+    assert height() - one == 2 * line()
+    composer(page).fill("\n".join("abcdefghijklmnop"))
+    assert 7 * line() <= height() - one + 1 <= 8 * line()
+    composer(page).fill(" \n ")
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    composer(page).press("Enter")
+    expect(page.locator("article")).to_have_count(0)
+
+
+def test_C4_a_draft_survives_reload_and_switching_chats(page: Page) -> None:
+    composer(page).fill("for a new chat")
+    page.reload()
+    expect(composer(page)).to_have_value("for a new chat")
+    send(page, "A conversation")
+    wait_for_end(page)
+    composer(page).fill("for this one")
+    page.get_by_role("button", name="New chat").click()
+    expect(composer(page)).to_have_value("")
+    composer(page).fill("another")
+    page.get_by_role("link", name="A conversation").click()
+    expect(composer(page)).to_have_value("for this one")
+
+
+def test_C4_a_draft_survives_an_expired_login(page: Page, stack: RunningStack) -> None:
+    page.context.clear_cookies(name="session")
+    send(page, "written for nothing?")
+    expect(page).to_have_url(re.compile("/accounts/login/"))
+    page.context.add_cookies([{"name": "session", "value": stack.people(1)[0], "url": stack.url}])
+    page.goto("/")
+    expect(composer(page)).to_have_value("")  # somebody else's draft is not shown
+
+
+def test_C4_the_same_person_finds_the_draft_again(page: Page, stack: RunningStack, session_key: str) -> None:
+    page.context.clear_cookies(name="session")
+    send(page, "written for nothing?")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    page.context.add_cookies([{"name": "session", "value": session_key, "url": stack.url}])
+    page.goto("/")
+    expect(composer(page)).to_have_value("written for nothing?")
+
+
+def test_C7_send_becomes_stop_and_what_is_sent_meanwhile_is_refused_and_kept(page: Page) -> None:
+    place = page.get_by_role("button", name="Send").bounding_box()
+    send(page, "[[tokens=2000;rate=50]]")
+    stop = page.get_by_role("button", name="Stop")
+    expect(stop).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_hidden()
+    assert stop.bounding_box()["x"] == place["x"]  # type: ignore[index]
+    send(page, "and another thing")
+    expect(composer(page)).to_have_value("and another thing")
+    expect(page.locator("[data-hint]")).to_contain_text("A reply is being written")
+    stop.click()
+    wait_for_end(page, "stopped")
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    expect(composer(page)).to_have_value("and another thing")
+
+
+def test_S1_the_message_is_shown_before_the_server_has_it(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/c/", lambda route: held.append(route))
+    send(page, "At once")
+    expect(page.locator(".message__bubble")).to_have_text("At once")
+    expect(composer(page)).to_have_value("")
+    assert held
+    held[0].continue_()
+    wait_for_end(page)
+    assert users_messages(page) == ["At once"]
+
+
+def test_S1_what_was_not_sent_stays_and_a_retry_makes_no_second_message(page: Page) -> None:
+    def lose_the_answer(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/c/", lose_the_answer)
+    send(page, "Once only")
+    expect(page.get_by_text("Not sent")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Not sent")).to_be_visible()
+    expect(page.locator(".message__bubble")).to_have_text("Once only")
+    page.unroute("**/c/")
+    page.get_by_role("button", name="Retry").click()
+    wait_for_end(page)
+    page.reload()
+    assert users_messages(page) == ["Once only"]
+    expect(page.get_by_text("Not sent")).to_have_count(0)
+    expect(page.get_by_role("navigation", name="Chats").get_by_role("link")).to_have_count(1)
+
+
+def test_what_the_server_refuses_comes_back_with_the_reason(page: Page) -> None:
+    send(page, "A conversation")
+    wait_for_end(page)
+    text = "x" * 200_001
+    composer(page).evaluate("(area, text) => { area.value = text; area.dispatchEvent(new Event('input')); }", text)
+    composer(page).press("Enter")
+    expect(page.locator("[data-hint]")).to_contain_text("200,001")
+    assert composer(page).input_value() == text
+    expect(page.locator("article")).to_have_count(2)
+    assert reply(page).get_attribute("data-status") == "completed"
