@@ -34,7 +34,7 @@ lint: ## check style, types, templates and the borders between rooms
 	@$(PYTHON) -m ruff format --check --quiet
 	@QWENWEB_SECRET_KEY=the-type-checker-reads-the-settings-and-those-want-a-key $(PYTHON) -m mypy
 	@$(PYTHON) -m djlint --quiet --check --lint templates
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 	@sh .ci/typescript
 
 bench: ## measure the reply stream; the last line is JSON
