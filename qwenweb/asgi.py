@@ -18,6 +18,7 @@ from channels.sessions import CookieMiddleware  # noqa: E402  (Django must be se
 from django.urls import path  # noqa: E402
 
 from chat.consumers import PageConsumer  # noqa: E402
+from chat.database import borrowed  # noqa: E402
 
 
 class PageHandler(ASGIHandler):
@@ -32,8 +33,13 @@ class PageHandler(ASGIHandler):
         super().load_middleware(is_async=False)
 
     async def get_response_async(self, request: ASGIRequest) -> HttpResponseBase:
-        answer = SyncToAsync(self.get_response, thread_sensitive=False, executor=self.threads)
+        answer = SyncToAsync(self._answer, thread_sensitive=False, executor=self.threads)
         return await answer(request)
+
+    def _answer(self, request: ASGIRequest) -> HttpResponseBase:
+        # Django's own signals give connections back in the thread of the event loop, which has none.
+        with borrowed():
+            return self.get_response(request)
 
 
 application = ProtocolTypeRouter(

@@ -137,7 +137,7 @@ TEMPLATES = [
 ]
 
 # Postgres. A pool lends connections to threads; a statement that hangs ends, instead of holding a thread for ever.
-_database = dj_database_url.parse(env("DATABASE_URL", "postgres://qwenweb@localhost/qwenweb"), conn_max_age=0)
+_database = dj_database_url.parse(env("DATABASE_URL", "postgres://qwenweb@localhost/qwenweb"), conn_max_age=0, conn_health_checks=True)
 _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
     "application_name": "qwenweb",
