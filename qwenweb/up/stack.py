@@ -56,7 +56,7 @@ class Stack:
         static = [Service(program, is_essential=True, is_once=True) for program in self._static_files()]
         prepare = Service(self._prepare, stores, is_essential=True, is_once=True)
         web = Service(self._web(), [*stores, *static], is_essential=True)
-        base = [*stores, *static, prepare, web]
+        base = [*static, *stores, prepare, web]
         default = Service(self._default_worker(), base)
         if os.environ.get("QWENWEB_ENGINE") == "scripted":
             return [*base, default, *self._inference_workers(base)]
