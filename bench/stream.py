@@ -43,9 +43,7 @@ async def _round(stack: RunningStack, sessions: list[str], num_tokens: int) -> d
     for person in people:
         await person.open_page()
     await asyncio.sleep(0.5)
-    text = f"[[stamp;tokens={num_tokens};rate={RATE}]]"
-    await asyncio.gather(*(person.ask(text, num_tokens) for person in people))
-    await asyncio.gather(*(person.socket.close() for person in people))
+    await asyncio.gather(*(person.measure(f"[[stamp;tokens={num_tokens};rate={RATE}]]") for person in people))
     latencies = [latency for person in people for latency in person.latencies_ms]
     first = [person.first_ms for person in people]
     return {
@@ -55,9 +53,9 @@ async def _round(stack: RunningStack, sessions: list[str], num_tokens: int) -> d
         "p50_ms": _percentile(latencies, 50),
         "p95_ms": _percentile(latencies, 95),
         "frames": sum(person.num_frames for person in people),
-        "lost": sum(person.num_lost for person in people),
+        "lost": sum(person.num_lost(num_tokens) for person in people),
         "disordered": sum(person.num_disordered for person in people),
-        "unfinished": sum(person.status != "completed" for person in people),
+        "unfinished": sum((person.end or {}).get("status") != "completed" for person in people),
     }
 
 
