@@ -85,7 +85,7 @@ def num_cpus() -> int:
 
 
 def _device(name: str) -> torch.device:
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"There is no device {name} on this machine.")
-    return device
+    kind, _, index = name.partition(":")
+    if name == "cpu" or (kind == "cuda" and f"{index or 0}".isdigit() and int(index or 0) < torch.cuda.device_count()):
+        return torch.device(name)
+    raise ModelError(f"There is no device {name} on this machine.")

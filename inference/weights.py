@@ -16,6 +16,7 @@ Progress = Callable[[str, int, int | None], None]
 """progress(stage, bytes done, bytes in all or None)"""
 
 MANIFEST = "qwenweb.json"
+_INDEX = "model.safetensors.index.json"
 SUPPORTED = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _ITEM_BYTES = {
@@ -37,9 +38,9 @@ def check(model_dir: Path) -> None:
     """Refuse a directory that is incomplete, damaged, foreign or unsafe; reads headers and small files only."""
     names = _files(model_dir)
     for name in names:
-        if name.endswith(_PICKLES):
+        if name.lower().endswith(_PICKLES):
             raise ModelError(f"{name} may hold pickled code; only safetensors weights are loaded.")
-        if name.endswith(".py"):
+        if name.lower().endswith(".py"):
             raise ModelError(f"{name} is code; model directories with code are not loaded.")
     for name in ("config.json", "tokenizer.json"):
         if name not in names:
@@ -135,8 +136,8 @@ def _files(model_dir: Path) -> list[str]:
 
 def _check_manifest(model_dir: Path, names: list[str]) -> None:
     files = manifest(model_dir).get("files")
-    if not isinstance(files, dict):
-        raise ModelError(f"{MANIFEST} is damaged: it lists no files.")
+    if not isinstance(files, dict) or not all(_is_listing(entry) for entry in files.values()):
+        raise ModelError(f"{MANIFEST} is damaged: it does not list the files.")
     for name, entry in files.items():
         if name not in names:
             raise ModelError(f"{name} is missing in the model directory.")
@@ -146,6 +147,10 @@ def _check_manifest(model_dir: Path, names: list[str]) -> None:
     for name in names:
         if name not in files and name != MANIFEST:
             raise ModelError(f"{name} does not belong into this model directory.")
+
+
+def _is_listing(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("size"), int) and isinstance(entry.get("sha256"), str)
 
 
 def refuse_code(model_dir: Path) -> None:
@@ -169,11 +174,12 @@ def _refuse_code(name: str, content: Any) -> None:
 
 def _check_weights(model_dir: Path, names: list[str], config: dict[str, Any]) -> None:
     shards = [name for name in names if name.endswith(".safetensors")]
-    if "model.safetensors.index.json" in names:
-        listed = read_json(model_dir / "model.safetensors.index.json").get("weight_map", {})
-        for name in sorted(set(listed.values())):
-            if name not in shards:
-                raise ModelError(f"{name} is missing in the model directory.")
+    if _INDEX in names:
+        listed = read_json(model_dir / _INDEX).get("weight_map")
+        if not isinstance(listed, dict) or not all(_is_shard(name) for name in listed.values()):
+            raise ModelError(f"{_INDEX} is damaged: it does not list the weights.")
+        for name in sorted(set(listed.values()) - set(shards)):
+            raise ModelError(f"{name} is missing in the model directory.")
         shards = sorted(set(listed.values()))
     elif "model.safetensors" in names:
         shards = ["model.safetensors"]
@@ -181,6 +187,10 @@ def _check_weights(model_dir: Path, names: list[str], config: dict[str, Any]) ->
         raise ModelError("model.safetensors is missing in the model directory.")
     tensors = {tensor: name for name in shards for tensor in safetensors_header(model_dir / name)}
     _check_layers(tensors, shards, config)
+
+
+def _is_shard(name: Any) -> bool:
+    return isinstance(name, str) and name.endswith(".safetensors") and "/" not in name
 
 
 def _check_layers(tensors: dict[str, str], shards: list[str], config: dict[str, Any]) -> None:
