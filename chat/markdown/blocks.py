@@ -14,7 +14,11 @@ from .render import safe_code_shell, safe_html
 
 # A last line like this is not shown until it goes on: it may become a list, a heading, a fence, a rule or a formula,
 # and would jump from one to the other at each character.
-_UNDECIDED = re.compile(r"[ \t]*(?:[-+*=#>|:_~`\s]*|\d{1,9}[.)]?[ \t]*|`{3,}[^`\n]*|~{3,}[^\n]*|\\\[?|\${1,2}|[-*+] \[.?\]?)")
+_UNDECIDED = re.compile(
+    r"[ \t]*(?:[-+*=#>|:_~`\s]*|\d{1,9}[.)]?[ \t]*|`{3,}[^`\n]*|~{3,}[^\n]*|\\\[?|\${1,2}|[-*+] \[.?\]?)"
+)
+# After an empty line, a last line that begins like this is a new block whatever follows, not one more item of a list.
+_BEGINNING = re.compile(r"[^\s\-+*\d]|\*\*[^\s*]|\d{1,9}[^\d.)\n]")
 
 
 def render(text: str) -> str:
@@ -104,13 +108,16 @@ class BlockRenderer:
         return (self._ends[index - 1] if index else 0), self._ends[index]
 
     def _settle(self) -> None:
-        """Finish all blocks that whole lines show to be over: a line still growing may change what it belongs to."""
+        """Finish all blocks that are over for certain: a line still growing may change what it belongs to."""
         tail = self._tail
         cut = tail.rfind("\n") + 1
+        is_after_blank = cut > 0 and not tail[: cut - 1].rpartition("\n")[2].strip(" \t")
+        if is_after_blank and (beginning := _BEGINNING.match(tail, cut)):
+            cut = beginning.end()
         if cut <= self._num_settled:
             return
         parts, self._references = parse(tail[:cut], self._references, is_open=True)
-        finished, last = parts[:-1], parts[-1:]
+        finished, last = parts[: _num_over(parts)], parts[-1:]
         start = finished[-1].end if finished else 0
         self._finish(finished)
         self._tail, self._num_settled = tail[start:], cut - start
@@ -160,6 +167,18 @@ class BlockRenderer:
             return
         self.blocks[index] = block
         self._changed.add(index)
+
+
+def _num_over(parts: list[Part]) -> int:
+    """How many of the blocks of an open source are over: not the last, nor a text which a formula without end
+    interrupts, as both are one text again if that end never comes."""
+    if len(parts) < 2:
+        return 0
+    before, last = parts[-2].tokens[0], parts[-1].tokens[0]
+    assert before.map is not None
+    assert last.map is not None
+    is_interrupted = last.type == "math_block" and not last.meta["has_ended"] and before.map[1] == last.map[0]
+    return len(parts) - (2 if is_interrupted else 1)
 
 
 class _OpenFence:

@@ -12,19 +12,75 @@ from latex2mathml.converter import Converter
 MAX_LENGTH = 4_000
 
 TAGS = frozenset(
-    "math menclose mfrac mi mn mo mover mpadded mphantom mroot mrow mspace msqrt mstyle msub msubsup msup mtable "
-    "mtd mtext mtr munder munderover".split()
+    {
+        "math",
+        "menclose",
+        "mfrac",
+        "mi",
+        "mn",
+        "mo",
+        "mover",
+        "mpadded",
+        "mphantom",
+        "mroot",
+        "mrow",
+        "mspace",
+        "msqrt",
+        "mstyle",
+        "msub",
+        "msubsup",
+        "msup",
+        "mtable",
+        "mtd",
+        "mtext",
+        "mtr",
+        "munder",
+        "munderover",
+    }
 )
 ATTRIBUTES = frozenset(
-    "accent accentunder columnalign columnlines columnspacing depth display displaystyle fence form height "
-    "largeop linethickness lspace mathbackground mathcolor mathsize mathvariant maxsize minsize movablelimits notation "
-    "rowlines rowspacing rspace scriptlevel separator stretchy symmetric width".split()
+    {
+        "accent",
+        "accentunder",
+        "columnalign",
+        "columnlines",
+        "columnspacing",
+        "depth",
+        "display",
+        "displaystyle",
+        "fence",
+        "form",
+        "height",
+        "largeop",
+        "linethickness",
+        "lspace",
+        "mathbackground",
+        "mathcolor",
+        "mathsize",
+        "mathvariant",
+        "maxsize",
+        "minsize",
+        "movablelimits",
+        "notation",
+        "rowlines",
+        "rowspacing",
+        "rspace",
+        "scriptlevel",
+        "separator",
+        "stretchy",
+        "symmetric",
+        "width",
+    }
 )
 
 # A macro can double itself at each use; what the rest names makes elements or addresses of the author's choice.
-_REFUSED = re.compile(r"\\(?:newcommand|renewcommand|providecommand|newenvironment|def|gdef|let|href|class|style|verb)\b")
+_REFUSED = re.compile(
+    r"\\(?:newcommand|renewcommand|providecommand|newenvironment|def|gdef|let|href|class|style|verb)\b"
+)
 # The converter knows only some of the environments, others look the same without their numbers.
-_ENVIRONMENT = re.compile(r"\\(begin|end)\{(?:(aligned|align|alignedat|alignat|flalign|eqnarray)|(gathered|gather|multline)|[dr](cases))\*?\}(?:\{\d+\}|\[[tbc]\])?")
+_ENVIRONMENT = re.compile(
+    r"\\(begin|end)\{(?:(aligned|align|alignedat|alignat|flalign|eqnarray)|(gathered|gather|multline)|[dr](cases))\*?\}(?:\{\d+\}|\[[tbc]\])?"
+)
 # Longer than this a space could push its formula over other parts of the page.
 _SIZE = re.compile(r"[-+]?(?:\d?(?:\.\d+)?(?:em|ex)?|\d{0,2}(?:\.\d+)?(?:px|pt|mu))")
 _WORDS = re.compile(r"[#%.a-zA-Z0-9 -]{1,200}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 _MARK = re.compile(r"\\.|(?P<code>`+)|(?P<mark>\*\*|\*|~~|__|_)", re.DOTALL)
-_CUT_LINK = re.compile(r"!?\[([^\[\]\n]{0,200})(?:\]\([^()\s]{0,2000})?$")
+_CUT_LINK = re.compile(r"!?(?<!\w)\[([^\[\]\n]{0,200})(?:\](?:\([^()\s]{0,2000})?)?$")
 _WORD = re.compile(r"\w", re.ASCII)
 
 
 def mended(text: str) -> str:
-    """Text cut anywhere, the same with no mark cut in two and with the marks still open closed: `a **b` is `a **b**`."""
+    """Text cut anywhere, the same without half a mark and with its open marks closed: of `a **b` it makes `a **b**`."""
     text = _CUT_LINK.sub(r"\1", text.rstrip("*_~`"))
     open_marks: list[str] = []
     code = ""

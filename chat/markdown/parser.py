@@ -11,7 +11,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-MAX_NESTING = 60
+MAX_NESTING = 30
 MAX_INLINE_MATH = 2_000
 
 References = dict[str, Any]
@@ -65,7 +65,9 @@ def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool)
     """`$$ … $$`, `\\[ … \\]` and `\\begin{align} … \\end{align}` on lines of their own, without a blank line inside."""
     if state.is_code_block(start_line):
         return False
-    opener = _MATH_OPENER.match(state.src, state.bMarks[start_line] + state.tShift[start_line], state.eMarks[start_line])
+    opener = _MATH_OPENER.match(
+        state.src, state.bMarks[start_line] + state.tShift[start_line], state.eMarks[start_line]
+    )
     if opener is None:
         return False
     environment = opener[1]
@@ -80,7 +82,9 @@ def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool)
         begin, stop = (opener.start(), stop + len(closer)) if environment and has_ended else (opener.end(), stop)
         token = state.push("math_block", "math", 0)
         token.block = True
-        token.content = state.src[begin:stop] if last_line == start_line else _lines(state, start_line, begin, last_line, stop)
+        token.content = (
+            state.src[begin:stop] if last_line == start_line else _lines(state, start_line, begin, last_line, stop)
+        )
         token.markup = opener[0]
         token.meta = {"has_ended": has_ended}
         token.map = [start_line, last_line + 1]
@@ -184,7 +188,9 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
 
 def _trim(address: str) -> str:
     """An address without the punctuation of the sentence it stands in."""
-    while address[-1] in "?!.,:;*_~'" or (address[-1] in ")]" and address.count(address[-1]) > address.count("(" if address[-1] == ")" else "[")):
+    while address[-1] in "?!.,:;*_~'" or (
+        address[-1] in ")]" and address.count(address[-1]) > address.count("(" if address[-1] == ")" else "[")
+    ):
         address = address[:-1]
     return address
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import nh3
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
@@ -19,13 +20,16 @@ from .parser import PARSER, References
 
 _TASK = re.compile(r"\[([ xX])\] ")
 _ALIGNMENT = re.compile(r"text-align:(left|center|right)")
-_BLOCK_TAGS = frozenset("blockquote h1 h2 h3 h4 h5 h6 ol p table ul".split())
-_INLINE_TAGS = frozenset("a br button code copy-button div em hr li pre s span strong tbody td th thead tr".split())
+_BLOCK_TAGS = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "table", "ul"})
+_OTHER_TAGS = frozenset(
+    {"a", "br", "button", "code", "copy-button", "div", "em", "hr", "li", "pre", "s", "span", "strong"}
+    | {"tbody", "td", "th", "thead", "tr"}
+)
 _CELL_CLASSES = {"cell--left", "cell--center", "cell--right"}
 
 # The last hand on everything that goes to a page; names exactly what the functions below make, and no more.
 _SAFE = nh3.Cleaner(
-    tags=set(_BLOCK_TAGS | _INLINE_TAGS | latex.TAGS),
+    tags=set(_BLOCK_TAGS | _OTHER_TAGS | latex.TAGS),
     attributes={"a": {"href", "title"}, "ol": {"start"}, "div": {"data-language"}}
     | {tag: set(latex.ATTRIBUTES) for tag in latex.TAGS},
     tag_attribute_values={tag: {"dir": {"auto"}} for tag in _BLOCK_TAGS}
@@ -62,7 +66,7 @@ def safe_html(
         elif token.type == "inline":
             is_item = i > 1 and tokens[i - 2].type == "list_item_open"
             prepared[i] = _with_html(token, references, inlines, is_item)
-    return _SAFE.clean(PARSER.renderer.render(prepared, PARSER.options, {}))
+    return _SAFE.clean(_HTML.render(prepared, PARSER.options, {}))
 
 
 def safe_code_shell(info: str) -> str:
@@ -105,14 +109,54 @@ def _inline_html(content: str, references: References) -> str:
         num_links += child.nesting if child.tag == "a" else 0
         if child.type == "image":
             child.meta["is_in_link"] = num_links > 0
-    return PARSER.renderer.renderInline(children, PARSER.options, env)
+    return _HTML.renderInline(children, PARSER.options, env)
 
 
-def _render_fence(_: Any, tokens: Sequence[Token], index: int, *__: object) -> str:
-    token = tokens[index]
-    lexer_name, _ = language(token.info)
-    is_plain = token.meta.get("is_plain", False)
-    return _code_block(escape(token.content) if is_plain else colour(token.content, lexer_name), token.info)
+class _Html(RendererHTML):
+    """Each method makes the HTML of the kind of token it is named after."""
+
+    def fence(self, tokens: Sequence[Token], idx: int, _options: Any, _env: Any) -> str:
+        token = tokens[idx]
+        lexer_name, _ = language(token.info)
+        is_plain = token.meta.get("is_plain", False)
+        return _code_block(escape(token.content) if is_plain else colour(token.content, lexer_name), token.info)
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return self.fence(tokens, idx, options, env)
+
+    def math_block(self, tokens: Sequence[Token], idx: int, _options: Any, _env: Any) -> str:
+        token = tokens[idx]
+        mathml = latex.to_mathml(token.content, "block") if token.meta["has_ended"] else None
+        return f'<div class="formula">{mathml or _formula_source(token)}</div>\n'
+
+    def math_inline(self, tokens: Sequence[Token], idx: int, _options: Any, _env: Any) -> str:
+        token = tokens[idx]
+        display = "block" if token.markup in ("$$", "\\[") else "inline"
+        return latex.to_mathml(token.content, display) or _formula_source(token)
+
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        """A link to the image: loading it would tell its server who reads this, and when."""
+        token = tokens[idx]
+        source = str(token.attrs["src"])
+        text = self.renderInlineAsText(token.children, options, env).strip()
+        name = text or unquote(urlsplit(source).path).rpartition("/")[2] or "Image"
+        if token.meta["is_in_link"]:
+            return escape(name)
+        return f'<a class="image-link" href="{escape(source)}">{escape(name)}</a>'
+
+    def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        table = self.renderToken(tokens, idx, options, env)
+        return f'<div class="table-scroll" role="group" aria-label="Table" tabindex="0">{table}'
+
+    def table_close(self, *_: Any) -> str:
+        return "</table></div>\n"
+
+    def th_open(self, tokens: Sequence[Token], idx: int, _options: Any, _env: Any) -> str:
+        token = tokens[idx]
+        alignment = _ALIGNMENT.match(str(token.attrs.get("style", "")))
+        return f'<{token.tag} class="cell--{alignment[1]}">' if alignment else f"<{token.tag}>"
+
+    td_open = th_open
 
 
 def _code_block(coloured: str, info: str) -> str:
@@ -125,54 +169,9 @@ def _code_block(coloured: str, info: str) -> str:
     )
 
 
-def _render_math_block(_: Any, tokens: Sequence[Token], index: int, *__: object) -> str:
-    token = tokens[index]
-    mathml = latex.to_mathml(token.content, "block") if token.meta["has_ended"] else None
-    return f'<div class="formula">{mathml or _formula_source(token)}</div>\n'
-
-
-def _render_math_inline(_: Any, tokens: Sequence[Token], index: int, *__: object) -> str:
-    token = tokens[index]
-    display = "block" if token.markup in ("$$", "\\[") else "inline"
-    return latex.to_mathml(token.content, display) or _formula_source(token)
-
-
 def _formula_source(token: Token) -> str:
     source = token.content.strip()
     return f'<code class="formula">{escape(source)}</code>' if source else ""
 
 
-def _render_image(_: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    """A link to the image: loading it would tell its server who reads this, and when."""
-    token = tokens[index]
-    source = str(token.attrs["src"])
-    text = PARSER.renderer.renderInlineAsText(token.children, options, env).strip()
-    name = text or unquote(urlsplit(source).path).rpartition("/")[2] or "Image"
-    if token.meta["is_in_link"]:
-        return escape(name)
-    return f'<a class="image-link" href="{escape(source)}">{escape(name)}</a>'
-
-
-def _render_table_open(_: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    table = PARSER.renderer.renderToken(tokens, index, options, env)
-    return f'<div class="table-scroll" role="group" aria-label="Table" tabindex="0">{table}'
-
-
-def _render_cell_open(_: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    token = tokens[index]
-    alignment = _ALIGNMENT.match(str(token.attrs.get("style", "")))
-    return f'<{token.tag} class="cell--{alignment[1]}">' if alignment else f"<{token.tag}>"
-
-
-for name, rule in {
-    "fence": _render_fence,
-    "code_block": _render_fence,
-    "math_block": _render_math_block,
-    "math_inline": _render_math_inline,
-    "image": _render_image,
-    "table_open": _render_table_open,
-    "table_close": lambda *_: "</table></div>\n",
-    "th_open": _render_cell_open,
-    "td_open": _render_cell_open,
-}.items():
-    PARSER.add_render_rule(name, rule)
+_HTML = _Html(PARSER)
