@@ -18,7 +18,7 @@ _STAGES = {"download": "Downloading", "convert": "Converting", "verify": "Verify
 def main(argv: list[str]) -> int:
     """Run the command; `argv` are the words after `models`. The exit status: 0 done, 1 refused, 130 interrupted."""
     options = _parser().parse_args(argv)
-    data_dir = Path(options.data_dir)
+    data_dir = Path(options.data_dir).absolute()
     try:
         if options.command == "fetch":
             print(f"Ready: {catalog.fetch(options.name, data_dir, Line())}")
