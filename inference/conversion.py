@@ -40,12 +40,19 @@ _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 def convert(gguf_path: Path, into: Path, progress: Progress) -> None:
     """Write everything a ready model directory needs into the existing directory `into`."""
     gguf = GgufFile(gguf_path)
+    try:
+        _convert(gguf, into, progress)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise ModelError(f"{gguf_path.name} is damaged: what it says of its model makes no sense.") from error
+
+
+def _convert(gguf: GgufFile, into: Path, progress: Progress) -> None:
     architecture = gguf.fields.get("general.architecture")
     if architecture not in ARCHITECTURES:
-        raise ModelError(f"{gguf_path.name} holds a {architecture} model, which is not supported.")
+        raise ModelError(f"{gguf.path.name} holds a {architecture} model, which is not supported.")
     if gguf.fields.get("split.count", 1) > 1:
-        raise ModelError(f"{gguf_path.name} is one part of a split model; join the parts first.")
-    tensors = {_hf_name(tensor.name, gguf_path): tensor for tensor in gguf.tensors}
+        raise ModelError(f"{gguf.path.name} is one part of a split model; join the parts first.")
+    tensors = {_hf_name(tensor.name, gguf.path): tensor for tensor in gguf.tensors}
     is_tied = _HEAD not in tensors or _is_same(gguf, tensors[_EMBEDDING], tensors[_HEAD])
     if is_tied and _HEAD in tensors:
         # Both hold the same matrix, and the output one is quantised less.
@@ -131,7 +138,9 @@ def _write_tokenizer(gguf: GgufFile, into: Path) -> None:
         raise ModelError(f"{gguf.path.name} has a tokenizer that is not supported.")
     names, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
     plain = {name: i for i, (name, type_) in enumerate(zip(names, types, strict=True)) if type_ not in (3, 4, 5)}
-    merges = [tuple(merge.split(" ", 1)) for merge in fields["tokenizer.ggml.merges"]]
+    merges = [(left, right) for left, right in (merge.split(" ") for merge in fields.get("tokenizer.ggml.merges", []))]
+    if not all({left, right, left + right} <= plain.keys() for left, right in merges):
+        raise ModelError(f"{gguf.path.name} has a tokenizer that does not fit together.")
     tokenizer = Tokenizer(models.BPE(plain, merges))
     tokenizer.normalizer = normalizers.NFC()
     words = pre_tokenizers.Split(Regex(_WORDS), "isolated")
