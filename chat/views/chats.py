@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from itertools import groupby
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -64,16 +64,16 @@ def _parsed(cursor: str) -> tuple[datetime, UUID]:
         raise BadRequest("This is no place in the list of chats.") from None
 
 
-def _zone(request: Request) -> ZoneInfo:
+def _zone(request: Request) -> tzinfo:
     """The reader's time zone, as the page noted it in a cookie."""
     try:
         return ZoneInfo(unquote(request.COOKIES.get("timezone", "")))
-    except (ValueError, OSError):
-        return ZoneInfo(timezone.get_default_timezone_name())
+    except (KeyError, ValueError, OSError):  # KeyError: there is no such zone
+        return timezone.get_default_timezone()
 
 
 def _grouped(
-    rows: list[Conversation], last_shown: datetime | None, zone: ZoneInfo
+    rows: list[Conversation], last_shown: datetime | None, zone: tzinfo
 ) -> list[tuple[str, list[Conversation]]]:
     """Rows by age; a page that goes on in the group of the one before does not name it again."""
     today = timezone.now().astimezone(zone).date()

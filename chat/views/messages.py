@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
@@ -62,7 +63,7 @@ def reply_create(request: Request, conversation_id: UUID, message_id: UUID) -> H
     return HttpResponse(_message_html(turn.reply))
 
 
-def _valid(form: ReplyForm) -> dict[str, object]:
+def _valid(form: ReplyForm) -> dict[str, Any]:
     if not form.is_valid():
         raise BadRequest("This form was not sent by the page.")
     return form.cleaned_data
