@@ -11,10 +11,12 @@ from time import process_time
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chat.markdown import Block, BlockRenderer, render
+from chat.markdown.code import colour
+from chat.markdown.latex import to_mathml
 
 FLUSH = 24  # characters: 60 tokens a second in ten flushes
 
-SECTION = """## Why a cache helps
+SECTION = """## Why a cache helps ({n})
 
 A **cache** keeps what was computed, so that `lookup(key)` need not ask again. See [the docs](https://example.com/cache)
 and *measure first*: with hit rate $h$ the mean is $t = h t_c + (1 - h) t_m$.
@@ -30,8 +32,8 @@ and *measure first*: with hit rate $h$ the mean is $t = h t_c + (1 - h) t_m$.
 | L2 | 2 MB | 4 ns |
 
 ```python
-def cached(function):
-    memory = {}
+def cached_{n}(function):
+    memory = {{}}
     def inner(key):
         if key not in memory:
             memory[key] = function(key)  # computed once
@@ -40,15 +42,16 @@ def cached(function):
 ```
 
 $$
-E[t] = \\sum_{i=1}^{n} p_i \\cdot t_i
+E[t_{n}] = \\sum_{{i=1}}^{n} p_i \\cdot t_i
 $$
 
 > Nothing is as fast as what is not done.
 
 """
+MIXED = "".join(SECTION.format(n=n) for n in range(20))
 REPLIES = {
-    "mixed 4 KB": (SECTION * 5)[:4_000],
-    "mixed 12 KB": (SECTION * 14)[:12_000],
+    "mixed 4 KB": MIXED[:4_000],
+    "mixed 12 KB": MIXED[:12_000],
     "code, 200 lines": "```python\n" + "    value = compute(index, 'name')  # one of many lines\n" * 200 + "```\n",
     "code, 800 lines": "```python\n" + "    value = compute(index, 'name')  # one of many lines\n" * 800 + "```\n",
     "list, 100 items": "".join(f"- **Item {i}** is here for some `reason` or other, that is all\n" for i in range(100)),
@@ -79,6 +82,8 @@ def cpu_ms(work: Callable[[], object], repeats: int = 5) -> float:
     """The least CPU time of some runs, as others may use the machine at the same time."""
     times = []
     for _ in range(repeats):
+        colour.cache_clear()
+        to_mathml.cache_clear()
         started = process_time()
         work()
         times.append(process_time() - started)

@@ -18,6 +18,8 @@ from .code import CLASSES, colour, language
 from .mend import mended
 from .parser import PARSER, References
 
+MAX_INLINE = 20_000
+
 _TASK = re.compile(r"\[([ xX])\] ")
 _ALIGNMENT = re.compile(r"text-align:(left|center|right)")
 _BLOCK_TAGS = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "table", "ul"})
@@ -100,6 +102,8 @@ def _with_html(token: Token, references: References, inlines: dict[str, str], is
 
 
 def _inline_html(content: str, references: References) -> str:
+    if len(content) > MAX_INLINE:  # no prose; parsed again at each new word it would take seconds of each minute
+        return escape(content).replace("\n", "<br>\n")
     env = {"references": references}
     token = Token("inline", "", 0, content=content, children=[])
     PARSER.core.process(StateCore("", PARSER, env, [token]))
