@@ -63,13 +63,15 @@ class Line:
             self._shown_at = now
             text = self._text(done, total, now)
             is_last = is_over or not is_terminal
-            print(f"\r{text:<72}" if is_terminal else text, end="\n" if is_last else "", file=sys.stderr, flush=True)
+            print(f"\r{text:<96}" if is_terminal else text, end="\n" if is_last else "", file=sys.stderr, flush=True)
 
     def _text(self, done: int, total: int | None, now: float) -> str:
         speed = (done - self._began_with) / max(now - self._began_at, 1e-3)
         text = f"{_STAGES.get(self._stage, self._stage)}: {done / 1e6:,.0f} MB"
         if total:
-            text = f"{text} of {total / 1e6:,.0f} MB, {100 * done // total} %"
+            filled = 20 * done // total
+            bar = f" [{'█' * filled}{'·' * (20 - filled)}]" if sys.stderr.isatty() else ""
+            text = f"{text} of {total / 1e6:,.0f} MB{bar} {100 * done // total} %"
         if speed > 0:
             text = f"{text}, {speed / 1e6:,.1f} MB/s"
         return f"{text}, {(total - done) / speed:,.0f} s left" if total and speed > 0 and done < total else text
