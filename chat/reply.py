@@ -6,7 +6,7 @@ import time
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import InterfaceError, OperationalError
 
 from chat.database import borrowed
 from chat.models import Generation, Message
@@ -107,7 +107,7 @@ class RunningReply:
             try:
                 with borrowed():
                     return self.generation.finish(self._told, self._started, finished, **self._how())
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("reply.unstored", generation=str(self.generation.id), error=type(error).__name__)
                 if time.monotonic() > give_up_at:
                     raise

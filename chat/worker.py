@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import InterfaceError, OperationalError
 from redis.exceptions import RedisError
 
 from chat import hints, valkey
@@ -79,7 +79,7 @@ class InferenceWorker:
         try:
             with borrowed():
                 self.row.beat(state=Worker.State.STOPPED)
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):
             log.warning("worker.unregistered")
 
     # Taking replies
@@ -99,8 +99,10 @@ class InferenceWorker:
                 with borrowed():
                     if act():
                         return
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("worker.waits", doing=what, error=type(error).__name__)
+            except Exception:
+                log.exception("worker.failed", doing=what)
             self._is_stopping.wait(0.5)
 
     def _register(self) -> bool:
@@ -169,7 +171,7 @@ class InferenceWorker:
                 with borrowed():
                     self.row.beat()
                     self._end_unwanted()
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("worker.no_beat", error=type(error).__name__)
 
     def _end_unwanted(self) -> None:

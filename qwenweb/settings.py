@@ -283,6 +283,10 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
+        # A line for every sweep would bury what matters.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
         "django.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "daphne.http_protocol": {"level": "CRITICAL"},

@@ -67,7 +67,7 @@ class Generation(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
 
     model = models.CharField(max_length=200, blank=True)
-    revision = models.CharField(max_length=100, blank=True)
+    revision = models.CharField(max_length=300, blank=True)
     device = models.CharField(max_length=100, blank=True)
     dtype = models.CharField(max_length=30, blank=True)
     sampling = models.JSONField(default=dict, blank=True)

@@ -31,7 +31,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person of the team; the e-mail address is the name to sign in with."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    email = models.EmailField("e-mail")
+    email = models.EmailField("e-mail", unique=True)
     name = models.CharField(max_length=120)
     is_staff = models.BooleanField("administrator", default=False)
     is_active = models.BooleanField("active", default=True)

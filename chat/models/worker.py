@@ -24,7 +24,7 @@ class Worker(models.Model):
     state = models.CharField(max_length=7, choices=State, default=State.LOADING)
     notice = models.CharField(max_length=300, blank=True)
     model = models.CharField(max_length=200, blank=True)
-    revision = models.CharField(max_length=100, blank=True)
+    revision = models.CharField(max_length=300, blank=True)
     device = models.CharField(max_length=100, blank=True)
     context_length = models.PositiveIntegerField(default=0)
     num_slots = models.PositiveIntegerField(default=0)
