@@ -6,7 +6,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from chat.sweeper import interrupt_orphans
 
 
-@shared_task(queue="gpu")
+@shared_task
 def wake() -> None:
     """A reply is queued: the inference worker of this process looks for it."""
     from chat.worker import running_worker

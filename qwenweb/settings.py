@@ -74,7 +74,8 @@ DEBUG = env_bool("QWENWEB_DEBUG", default=False)
 
 # The exact origins that may open the page's websocket; hosts and HTTPS follow from them.
 ORIGINS = env_origins()
-ALLOWED_HOSTS = sorted({urlsplit(origin).hostname or "" for origin in ORIGINS})
+# Probes ask on the machine itself, by its own address.
+ALLOWED_HOSTS = sorted({urlsplit(origin).hostname or "" for origin in ORIGINS} | {"127.0.0.1"})
 CSRF_TRUSTED_ORIGINS = ORIGINS
 IS_HTTPS = all(origin.startswith("https://") for origin in ORIGINS)
 
@@ -168,6 +169,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 43200, "socket_timeout"
 CELERY_BROKER_HEARTBEAT = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"chat.tasks.wake": {"queue": "gpu"}}
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
