@@ -29,4 +29,4 @@ def model(request: Request) -> HttpResponse:
 
 def model_status() -> ModelStatus:
     name = Worker.live().exclude(model="").values_list("model", flat=True).first()
-    return ModelStatus(name or settings.MODEL.rpartition("/")[2] or "Model", model_notice())
+    return ModelStatus(name or settings.MODEL.rpartition("/")[2] or "No model yet", model_notice())

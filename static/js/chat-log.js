@@ -29,7 +29,7 @@ export class ChatLog extends HTMLElement {
     socket.addEventListener("conversation.changed", (event) => {
       if (/** @type {CustomEvent<string>} */ (event).detail === this.conversation && !this.isSending) this.#catchUp();
     });
-    socket.addEventListener("open", () => this.conversation && !this.isSending && this.#catchUp());
+    socket.addEventListener("reopen", () => this.conversation && !this.isSending && this.#catchUp());
     if (this.generation) this.#started();
   }
 

@@ -18,7 +18,7 @@ class ChatSidebar extends HTMLElement {
     this.narrow.addEventListener("change", () => this.#closeDrawer());
     this.querySelector("[data-sign-out]")?.addEventListener("submit", () => new Drafts(userId(), "").forget());
     socket.addEventListener("conversation.changed", () => this.#refreshSoon());
-    socket.addEventListener("open", () => this.#refreshSoon());
+    socket.addEventListener("reopen", () => this.#refreshSoon());
     document.body.addEventListener("chats:changed", () => this.#refreshSoon());
     this.addEventListener("htmx:afterSwap", () => this.#markCurrent());
   }

@@ -15,7 +15,7 @@ const SESSION_ENDED = 4401;
 
 /** The page's one websocket: it connects again by itself and takes every followed reply up at its cursor.
  *
- * Events: `open`, `close`, `session.ended`, and `conversation.changed` with the conversation's id as detail.
+ * Events: `open`, `reopen` (hints may have been missed), `close`, `session.ended`, and `conversation.changed` with the conversation's id as detail.
  */
 export class PageSocket extends EventTarget {
   /** @type {WebSocket | null} */
@@ -23,6 +23,7 @@ export class PageSocket extends EventTarget {
   /** @type {Map<string, Follower>} */
   #followers = new Map();
   #failures = 0;
+  #wasOpen = false;
   /** @type {number | undefined} */
   #retry;
   #isEnded = false;
@@ -82,6 +83,8 @@ export class PageSocket extends EventTarget {
     this.#failures = 0;
     for (const [generation, follower] of this.#followers) this.follow(generation, follower);
     this.dispatchEvent(new Event("open"));
+    if (this.#wasOpen) this.dispatchEvent(new Event("reopen"));
+    this.#wasOpen = true;
   }
 
   /** @param {number} code */

@@ -126,9 +126,9 @@ def test_the_first_message_makes_a_conversation_and_says_where_it_is(world: Worl
     assert response.status_code == 200
     assert response["HX-Push-Url"] == f"/c/{conversation.id}"
     assert [message.text for message in conversation.branch()] == ["Hello\nthere", ""]
-    assert (
-        f'<reply-stream data-part="stream" data-generation="{Generation.objects.get().id}"' in response.content.decode()
-    )
+    html = response.content.decode()
+    assert "<reply-stream" in html
+    assert f'data-generation="{Generation.objects.get().id}"' in html
 
 
 def test_without_script_sending_leads_to_the_conversation(world: World) -> None:
@@ -137,7 +137,7 @@ def test_without_script_sending_leads_to_the_conversation(world: World) -> None:
     blank = client.post("/c/", {"client_id": "b", "text": " \n"})
     assert blank.status_code == 422
     assert "Write something first." in blank.content.decode()
-    assert "<!doctype html>" in blank.content.decode()
+    assert "<html" in blank.content.decode()
 
 
 def test_the_same_client_id_twice_makes_one_message(world: World, turn: Turn) -> None:
