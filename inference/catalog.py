@@ -70,14 +70,14 @@ class Entry:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             try:
-                origin = source.fill(draft, workshop, progress)
+                revision, origin = source.fill(draft, workshop, progress), source.origin
                 break
             except Unreachable:
                 draft.rmdir()
                 if source is self.sources[-1]:
                     raise
         check(draft)
-        about: dict[str, Any] = {"name": self.name, "revision": origin, "licence": self.licence}
+        about: dict[str, Any] = {"name": self.name, "source": origin, "revision": revision, "licence": self.licence}
         if self.context_length:
             about["context_length"] = self.context_length
         if self.sampling:

@@ -27,8 +27,12 @@ class Unreachable(ModelError):
 
 
 class Source(Protocol):
+    @property
+    def origin(self) -> str:
+        """What it gives, for people."""
+
     def fill(self, into: Path, workshop: Path, progress: Progress) -> str:
-        """Put a model into `into`, keeping what is worth resuming in `workshop`; return what it is a copy of."""
+        """Put a model into `into`, keeping what is worth resuming in `workshop`; return its revision."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class HubSource:
 
     repository: str
     revision: str = "main"
+
+    @property
+    def origin(self) -> str:
+        return self.repository
 
     def fill(self, into: Path, workshop: Path, progress: Progress) -> str:
         cache = None if os.environ.keys() & {"HF_HOME", "HF_HUB_CACHE"} else workshop / "hub"
@@ -158,11 +166,15 @@ class FileSource:
 
     path: Path
 
+    @property
+    def origin(self) -> str:
+        return self.path.name
+
     def fill(self, into: Path, workshop: Path, progress: Progress) -> str:
         from inference.conversion import convert
 
         convert(self.path, into, progress)
-        return self.path.name
+        return sha256(self.path)
 
 
 def tree_size(folder: Path) -> int:

