@@ -76,6 +76,11 @@ class Stack:
             stages[name] = stages.get(origin, "") + part
         return stages
 
+    def left_out(self, stage: str) -> list[str]:
+        """The modules of locked packages that the image of this stage does not have."""
+        lists = re.findall(r"grep -vE '\^\(([^)]*)\)==", self.stages[f"{stage}-packages"])
+        return [name.replace("-", "_") for name in lists[-1].split("|")]
+
     @cached_property
     def examples(self) -> dict[str, str]:
         return dict(re.findall(r"(?m)^#?([A-Z][A-Z0-9_]*)=(.*)$", self.example))
