@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 
 def main() -> int:
@@ -18,6 +19,10 @@ def main() -> int:
         from inference import models_cli
 
         return models_cli.main(arguments)
+    from qwenweb.up.stack import own_addresses
+
+    # So that `createsuperuser`, say, finds the servers of the running stack.
+    os.environ.update(own_addresses(Path(os.environ.get("QWENWEB_DATA_DIR") or "var")))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenweb.settings")
     from django.core.management import execute_from_command_line
 

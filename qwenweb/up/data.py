@@ -37,6 +37,8 @@ class Data:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.sockets.parent != self.path:
+            shutil.rmtree(self.sockets, ignore_errors=True)
         self._lock.close()
 
     @property

@@ -16,6 +16,7 @@ from .data import Data
 from .postgres import Postgres
 from .program import HttpProbe, Program, Question
 from .service import Service
+from .socket_dir import socket_dir
 from .valkey import Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,21 +74,16 @@ class Stack:
         """The environment of qwenweb's own processes."""
         _, port = self.listener.getsockname()
         origins = dict.fromkeys([self.address, f"http://127.0.0.1:{port}", f"http://localhost:{port}"])
-        chosen = {
-            "DATABASE_URL": postgres.url(self.data.sockets),
-            "REDIS_URL": valkey.url(self.data.sockets),
-            "QWENWEB_ORIGINS": ",".join(origins),
-        }
-        if not os.environ.get("QWENWEB_SECRET_KEY"):
-            chosen["QWENWEB_SECRET_KEY_FILE"] = str(self.data.secret_key)
-        env = {name: value for name, value in chosen.items() if not operator_value(name)}
-        env |= {
+        env = own_addresses(self.data.path) | {
+            "QWENWEB_ORIGINS": os.environ.get("QWENWEB_ORIGINS") or ",".join(origins),
             "QWENWEB_DATA_DIR": str(self.data.path),
             "DJANGO_SETTINGS_MODULE": "qwenweb.settings",
             "PYTHONUNBUFFERED": "1",
             "MALLOC_ARENA_MAX": "2",
             "OMP_WAIT_POLICY": "PASSIVE",
         }
+        if not operator_value("QWENWEB_SECRET_KEY"):
+            env["QWENWEB_SECRET_KEY_FILE"] = str(self.data.secret_key)
         # pip has compiled nothing, so each module's bytecode is to be kept at its first use.
         return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | env
 
@@ -135,6 +131,13 @@ class Stack:
 
     def _chosen_model(self) -> list[str]:
         return [name] if (name := os.environ.get("QWENWEB_MODEL")) else []
+
+
+def own_addresses(data_dir: Path) -> dict[str, str]:
+    """Return DATABASE_URL and REDIS_URL of the stack on `data_dir`, as far as the operator has not set others."""
+    sockets = socket_dir(data_dir)
+    own = {"DATABASE_URL": postgres.url(sockets), "REDIS_URL": valkey.url(sockets)}
+    return {name: value for name, value in own.items() if not operator_value(name)}
 
 
 def operator_value(name: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .running import RunningStack, is_alive, running, try_start, wait_until
+from .running import ROOT, RunningStack, environment, is_alive, running, try_start, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,12 @@ def test_a_killed_child_comes_back(stack: RunningStack, words: str) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: stack.child(words) not in {None, pid})
     wait_until(lambda: stack.status("/accounts/login/") == 200)
+
+
+def test_a_command_in_another_terminal_finds_the_database(stack: RunningStack) -> None:
+    command = [sys.executable, "manage.py", "showmigrations", "chat"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(stack.data_dir), capture_output=True, text=True)
+    assert "[X] 0001_initial" in done.stdout, done.stderr
 
 
 def test_nobody_else_can_read_the_data(stack: RunningStack) -> None:
