@@ -13,7 +13,7 @@ define install
 	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
 endef
 
-.PHONY: run help install test lint bench lock clean
+.PHONY: run help install test lint bench screenshots lock clean
 
 run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
 	$(call install)
@@ -40,6 +40,11 @@ lint: ## check style, types, templates and the borders between rooms
 bench: ## measure the reply stream; the last line is JSON
 	$(call install,--dev)
 	@$(PYTHON) -m bench.stream
+
+screenshots: ## make the pictures in docs/screenshots
+	$(call install,--dev)
+	@sh .ci/chromium
+	@$(PYTHON) docs/screenshots.py
 
 lock: ## write the lock files from pyproject.toml
 	@python3.11 -m qwenweb.up.lock
