@@ -1,7 +1,7 @@
 """What the platform adds to a reply: from POST to first frame, and from the engine's event to the browser's frame.
 
-The whole stack runs with the scripted engine, whose tokens carry the moment they were made; all replies are asked for at
-once and run at 20 tokens a second, on one web process.
+The whole stack runs with the scripted engine, whose tokens carry the moment they were made; all replies are asked for
+at once and run at 20 tokens a second, on one web process.
 """
 
 from __future__ import annotations
@@ -25,14 +25,21 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="tokens of a reply")
     options = parser.parse_args()
     rounds = [int(num) for num in options.replies.split(",")]
-    with tempfile.TemporaryDirectory(prefix="qwenweb-bench-") as directory, running_stack(Path(directory) / "var") as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="qwenweb-bench-") as directory,
+        running_stack(Path(directory) / "var") as stack,
+    ):
         sessions = stack.people(max(rounds))
         asyncio.run(_round(stack, sessions[:2], 20))
         results = {str(num): asyncio.run(_round(stack, sessions[:num], options.tokens)) for num in rounds}
-    print(f"{'replies':>8} {'first p50':>10} {'first p95':>10} {'token p50':>10} {'token p95':>10} {'frames':>8} {'lost':>5} {'disordered':>10}")
+    print(
+        f"{'replies':>8} {'first p50':>10} {'first p95':>10} {'token p50':>10} {'token p95':>10} {'frames':>8} "
+        f"{'lost':>5} {'disordered':>10}"
+    )
     for num, row in results.items():
         print(
-            f"{num:>8} {row['first_p50_ms']:>7} ms {row['first_p95_ms']:>7} ms {row['p50_ms']:>7} ms {row['p95_ms']:>7} ms "
+            f"{num:>8} {row['first_p50_ms']:>7} ms {row['first_p95_ms']:>7} ms "
+            f"{row['p50_ms']:>7} ms {row['p95_ms']:>7} ms "
             f"{row['frames']:>8} {row['lost']:>5} {row['disordered']:>10}"
         )
     print(json.dumps({"bench": "stream", **results}))

@@ -141,7 +141,7 @@ class PageConsumer(AsyncWebsocketConsumer):
             await self.check_session()
 
     async def check_session(self) -> None:
-        """Close the socket when its session or its user is not good any more; a database that is away decides nothing."""
+        """Close the socket when its session or user is not good any more; a database that is away decides nothing."""
         try:
             user = await db(_user_of, self._session_key)
         except Exception:

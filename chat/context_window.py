@@ -27,13 +27,13 @@ def refuse_over_long(text: str) -> None:
     if model_dir is None:
         return
     num_bytes = len(unicodedata.normalize("NFC", text).encode())
-    if num_bytes + TEMPLATE_TOKENS <= catalog.context_length(model_dir):
+    if num_bytes + TEMPLATE_TOKENS <= catalog.max_prompt_tokens(model_dir):
         return
     prompter = _prompter(model_dir)
     num_tokens = prompter.count([ChatMessage("user", text)])
-    if num_tokens >= prompter.context_length:
+    if num_tokens > prompter.max_prompt_tokens:
         raise Refused(
-            f"This message is {num_tokens:,} tokens long; the model can read {prompter.context_length:,}. Shorten it."
+            f"This message has {num_tokens:,} tokens; the model can read {prompter.max_prompt_tokens:,}. Shorten it."
         )
 
 

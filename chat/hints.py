@@ -1,6 +1,6 @@
-"""Content-free hints between processes, through Valkey: each may get lost, and a page load or the next sweep repairs it.
+"""Content-free hints between processes, through Valkey: each may get lost; a page load or the next look repairs it.
 
-They are sent by one thread of their own, so that no request waits for Valkey, up or down, and a burst costs one wake-up.
+They are sent by a thread of their own, so that no request waits for Valkey, up or down, and a burst costs one wake-up.
 """
 
 from __future__ import annotations

@@ -23,8 +23,6 @@ from chat.reply_stream import Cursor
 from chat.stages import stages
 
 if TYPE_CHECKING:
-    import redis.asyncio
-
     from chat.consumers import PageConsumer
 
 log = structlog.get_logger()
@@ -121,12 +119,14 @@ class Hub:
                 await asyncio.sleep(0.2)
 
     async def _read(self) -> None:
-        cursors: dict[Any, Any] = {reply_stream.key(feed.generation_id): str(feed.cursor) for feed in self._feeds.values()}
+        feeds = {reply_stream.key(feed.generation_id): feed for feed in self._feeds.values()}
+        cursors: dict[Any, Any] = {key: str(feed.cursor) for key, feed in feeds.items()}
         cursors[self._bell] = self._bell_cursor
-        for key, entries in await self._client.xread(cursors, block=1000) or []:
+        answer: Any = await self._client.xread(cursors, block=1000)
+        for key, entries in answer or []:
             if key == self._bell:
                 self._bell_cursor = entries[-1][0]
-            elif feed := self._feeds.get(key.removeprefix("reply:")):
+            elif (feed := feeds[key]).viewers:
                 for entry_id, fields in entries:
                     feed.take(Cursor.parse(entry_id), fields["k"], fields["d"])
                 if feed.status:

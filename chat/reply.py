@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import structlog
 from django.conf import settings
@@ -101,7 +102,7 @@ class RunningReply:
             self._told.reasoning_ms = (time.monotonic() - self._reasoning_at) * 1000
 
     def _store(self, finished: Finished) -> str | None:
-        """Write the end into Postgres, which may be away for a while; None when this attempt is no longer the writer."""
+        """Write the end into Postgres, which may be away for a while; None when this attempt is stale."""
         give_up_at = time.monotonic() + STORE_FOR_S
         while True:
             try:
@@ -132,12 +133,17 @@ class RunningReply:
         }
 
     def _sampling(self) -> SamplingParams:
-        return SamplingParams(**self.generation.sampling) if self.generation.sampling else self._engine.info.sampling
+        """What was asked for, else what the model's makers recommend; never without an end."""
+        asked = self.generation.sampling
+        sampling = SamplingParams(**asked) if asked else self._engine.info.sampling
+        return sampling if sampling.max_tokens else replace(sampling, max_tokens=settings.MAX_TOKENS)
 
 
 def _prompt(reply: Message) -> tuple[ChatMessage, ...]:
     """The branch above a reply as the model is asked; what ended without a word is left out."""
-    by_id = {message.id: message for message in Message.objects.filter(conversation=reply.conversation_id).only(*PROMPT)}
+    by_id = {
+        message.id: message for message in Message.objects.filter(conversation=reply.conversation_id).only(*PROMPT)
+    }
     branch: list[ChatMessage] = []
     message = by_id.get(reply.parent_id) if reply.parent_id else None
     while message:

@@ -1,8 +1,8 @@
 """The token stream of a reply in Valkey: an append-only log that any reader may replay and then tail.
 
-Entries have explicit ids `<attempt>-<n>`, n counting from 1. Sending one twice is refused by Valkey and so harmless, and
-the first entry of a higher attempt fences off whatever a worker of a lower attempt still sends. The id is the reader's
-cursor. The writer keeps a reply's entries until its end, so a Valkey that restarts empty is filled again.
+Entries have explicit ids `<attempt>-<n>`, n counting from 1. Sending one twice is refused by Valkey and so harmless,
+and the first entry of a higher attempt fences off whatever a worker of a lower attempt still sends. The id is the
+reader's cursor. The writer keeps a reply's entries until its end, so a Valkey that restarts empty is filled again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import redis
 import structlog
@@ -57,12 +57,18 @@ class Told:
     reasoning_ms: float = 0.0
 
 
+def entries(client: redis.Redis, generation_id: object) -> list[tuple[Cursor, Kind, str]]:
+    """All that stands in a reply's stream, oldest first."""
+    found = cast(list[tuple[str, dict[str, Any]]], client.xrange(key(generation_id)))
+    return [(Cursor.parse(entry_id), fields["k"], fields["d"]) for entry_id, fields in found]
+
+
 def told(client: redis.Redis, generation_id: object) -> Told:
     """What stands in a reply's stream, that is, what its readers may have seen."""
-    entries = [fields for _, fields in client.xrange(key(generation_id))]
+    found = entries(client, generation_id)
     return Told(
-        text="".join(fields["d"] for fields in entries if fields["k"] == "text"),
-        reasoning="".join(fields["d"] for fields in entries if fields["k"] == "reasoning"),
+        text="".join(data for _, kind, data in found if kind == "text"),
+        reasoning="".join(data for _, kind, data in found if kind == "reasoning"),
     )
 
 

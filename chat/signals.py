@@ -29,7 +29,7 @@ def sockets_follow_the_user(instance: User, created: bool = False, **_: Any) -> 
         hints.check_sessions(instance.id)
 
 
-@worker_init.connect(weak=False)
+@worker_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def start_inference(**_: Any) -> None:
     if "QWENWEB_DEVICE" in os.environ:
         from chat.worker import start_worker
@@ -37,9 +37,9 @@ def start_inference(**_: Any) -> None:
         start_worker()
 
 
-@worker_shutting_down.connect(weak=False)
+@worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
 def stop_inference(**_: Any) -> None:
-    """Celery calls this inside a signal handler, so the stopping itself is left to a thread that the process waits for."""
+    """Celery calls this inside a signal handler, so the stopping is left to a thread that the process waits for."""
     from threading import Thread
 
     from chat.worker import running_worker

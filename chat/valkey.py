@@ -27,7 +27,11 @@ def client() -> redis.Redis:
 def listener() -> redis.Redis:
     """A client of its own for a thread that waits on a channel for as long as it takes."""
     return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0), decode_responses=True
+        settings.REDIS_URL,
+        socket_timeout=None,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
     )
 
 

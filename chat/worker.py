@@ -1,7 +1,7 @@
 """The inference worker: takes queued generations from Postgres, runs them in the engine, tells the reply streams.
 
-It lives in a Celery worker of the queue `gpu`; a Celery message only wakes it. What is to be done stands in Postgres, and
-the worker looks there by itself too, so that lost messages, or a Valkey that is away, only cost time.
+It lives in a Celery worker of the queue `gpu`; a Celery message only wakes it. What is to be done stands in Postgres,
+and the worker looks there by itself too, so that lost messages, or a Valkey that is away, only cost time.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from chat.database import borrowed
 from chat.models import Generation, Worker
 from chat.reply import RunningReply
 from chat.reply_stream import Writer
-from inference import ModelError, catalog, open_engine
+from inference import catalog, open_engine
 from inference.contract import Engine
+from inference.errors import ModelError
 
 log = structlog.get_logger()
 
@@ -111,7 +112,7 @@ class InferenceWorker:
         return True
 
     def _load(self) -> bool:
-        """Open the engine as soon as the model is there; a model that can't be used is said once, and tried again later."""
+        """Open the engine as soon as the model is there; one that can't be used is said, and tried again later."""
         model_dir: Path | None = None
         if os.environ.get("QWENWEB_ENGINE", "") != "scripted":
             model_dir = catalog.resolve(settings.MODEL, settings.DATA_DIR)

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import django
 from asgiref.sync import SyncToAsync
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenweb.settings")
@@ -32,11 +33,11 @@ class PageHandler(ASGIHandler):
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
-    async def get_response_async(self, request: ASGIRequest) -> HttpResponseBase:
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         answer = SyncToAsync(self._answer, thread_sensitive=False, executor=self.threads)
         return await answer(request)
 
-    def _answer(self, request: ASGIRequest) -> HttpResponseBase:
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         # Django's own signals give connections back in the thread of the event loop, which has none.
         with borrowed():
             return self.get_response(request)

@@ -1,4 +1,4 @@
-"""The Celery application: a bell, not a ledger. A message says "look into Postgres"; what is to be done stands there."""
+"""The Celery application: a bell, not a ledger. A message says “look”; what is to be done stands in Postgres."""
 
 from __future__ import annotations
 

@@ -84,6 +84,7 @@ MODEL = env("QWENWEB_MODEL")
 HEARTBEAT_S = env_number("QWENWEB_HEARTBEAT_S", 2, least=0.1)
 LEASE_S = env_number("QWENWEB_LEASE_S", 8, least=0.5)
 SWEEP_S = env_number("QWENWEB_SWEEP_S", 2, least=0.1)
+MAX_TOKENS = int(env_number("QWENWEB_MAX_TOKENS", 4096, least=1))
 DEADLINE_S = env_number("QWENWEB_DEADLINE_S", 900, least=1)
 if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
@@ -138,7 +139,9 @@ TEMPLATES = [
 ]
 
 # Postgres. A pool lends connections to threads; a statement that hangs ends, instead of holding a thread for ever.
-_database = dj_database_url.parse(env("DATABASE_URL", "postgres://qwenweb@localhost/qwenweb"), conn_max_age=0, conn_health_checks=True)
+_database = dj_database_url.parse(
+    env("DATABASE_URL", "postgres://qwenweb@localhost/qwenweb"), conn_max_age=0, conn_health_checks=True
+)
 _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
     "application_name": "qwenweb",
@@ -281,7 +284,9 @@ structlog.configure(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "timestamp={asctime} level={levelname} logger={name} event={message}", "style": "{"}},
+    "formatters": {
+        "line": {"format": "timestamp={asctime} level={levelname} logger={name} event={message}", "style": "{"}
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {

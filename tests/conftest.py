@@ -61,10 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _forget_safety() -> None:
-    """Let Postgres not wait for the disk: a test run needs no protection from power cuts, and empties its tables often."""
+    """Let Postgres not wait for the disk: a test run fears no power cut, and empties its tables often."""
     import psycopg
 
-    with psycopg.connect(os.environ["DATABASE_URL"].replace("postgres://qwenweb@/", "postgresql://qwenweb@/"), autocommit=True) as connection:
+    with psycopg.connect(
+        os.environ["DATABASE_URL"].replace("postgres://qwenweb@/", "postgresql://qwenweb@/"), autocommit=True
+    ) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
 

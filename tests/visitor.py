@@ -34,6 +34,9 @@ class Visitor:
     def cookie(self) -> str:
         return f"session={self.session}; csrf={CSRF}"
 
+    def is_over(self) -> bool:
+        return self.end is not None
+
     @property
     def text(self) -> str:
         return "".join(self.shown[i] for i in sorted(self.shown))
@@ -67,7 +70,8 @@ class Visitor:
     async def _request(self, method: str, path: str, body: str) -> str:
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nCookie: {self.cookie}\r\n"
-            f"Origin: http://127.0.0.1:{self.port}\r\nHX-Request: {'true' if body else 'false'}\r\nConnection: close\r\n"
+            f"Origin: http://127.0.0.1:{self.port}\r\nConnection: close\r\n"
+            f"HX-Request: {'true' if body else 'false'}\r\n"
             f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -83,13 +87,13 @@ class Visitor:
     async def watch(self, generation: str, timeout_s: float = 40) -> None:
         """Follow a reply to its end, over as many connections as it takes."""
         async with asyncio.timeout(timeout_s):
-            while self.end is None:
+            while not self.is_over():
                 try:
                     await self.open_page()
                     await self.follow(generation)
                     async for text in self.socket:
                         await self.take(json.loads(text))
-                        if self.end:
+                        if self.is_over():
                             break
                     await self.socket.close()
                 except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError):

@@ -66,7 +66,8 @@ class Conversation(models.Model):
         Raises Refused for a blank or over-long text, and while the reply above is still being written.
         """
         text = self._accepted(text)
-        leaf = self.messages.select_related("generation").filter(id=parent or self.active_leaf_id).first()
+        above = parent or self.active_leaf_id
+        leaf = self.messages.select_related("generation").filter(id=above).first() if above else None
         if parent and leaf is None:
             raise Refused("The message you answered is gone. Reload the page to go on from here.")
         turn = self._turn_of(self.owner_id, client_id)
@@ -118,7 +119,7 @@ class Conversation(models.Model):
             raise Refused("Write something first.")
         if len(text) > cls.MESSAGE_LENGTH:
             raise Refused(
-                f"This message has {len(text):,} characters; a message can have {cls.MESSAGE_LENGTH:,}. Send it in parts."
+                f"This message has {len(text):,} characters; it can have {cls.MESSAGE_LENGTH:,}. Send it in parts."
             )
         refuse_over_long(text)
         return text

@@ -123,15 +123,18 @@ class Generation(models.Model):
     def claim(cls, worker: Worker, most: int) -> list[Generation]:
         """Give up to `most` queued generations to a worker, the fairest first.
 
-        Fair is: interactive before the rest; then who has fewest replies running or ahead in the queue; then the longest
-        wait. The advisory lock makes claims one after another, so that two workers never judge by the same counts.
+        Fair is: interactive before the rest; then who has fewest replies running or ahead in the queue; then who
+        waits longest. The advisory lock makes claims one after another, so that two workers never judge by the same
+        counts.
         """
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))")
             cursor.execute(CLAIM, {"worker": worker.id, "most": most})
             claimed = [row[0] for row in cursor.fetchall()]
         return list(
-            cls.objects.filter(id__in=claimed, worker=worker).select_related("message__conversation").order_by("queued_at")
+            cls.objects.filter(id__in=claimed, worker=worker)
+            .select_related("message__conversation")
+            .order_by("queued_at")
         )
 
     def stop(self) -> None:
@@ -230,5 +233,7 @@ CLAIM = """
 def _postgres_is_settled() -> bool:
     """Whether Postgres is up for a lease: before, living workers may not have been able to say that they live."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT now() - pg_postmaster_start_time() > %s", [Worker.lease()])
+        cursor.execute(
+            "SELECT now() - pg_postmaster_start_time() > make_interval(secs => %s)", [Worker.lease().total_seconds()]
+        )
         return bool(cursor.fetchone()[0])

@@ -15,7 +15,7 @@ def insert(rows: Sequence[models.Model]) -> Statement:
     """The INSERT of new rows of one model, with all their defaults, as Django itself would write it."""
     model = type(rows[0])
     query = InsertQuery(model)
-    query.insert_values(model._meta.concrete_fields, rows)
+    query.insert_values(model._meta.concrete_fields, list(rows))
     ((sql, params),) = query.get_compiler(connection=connection).as_sql()
     return sql, tuple(params)
 

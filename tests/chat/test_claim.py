@@ -78,7 +78,9 @@ def test_parallel_claims_never_share_a_reply(world: World, gpu: Worker) -> None:
 def test_an_end_is_stored_with_text_tokens_and_one_line_in_the_ledger(world: World, gpu: Worker) -> None:
     ask(world.owner, 1)
     (generation,) = Generation.claim(gpu, 1)
-    status = generation.finish(Told("**Hi** there", "Hm"), Started(12, 4, 2, seed=7), FINISHED, model="tiny", ttft_ms=5.0)
+    status = generation.finish(
+        Told("**Hi** there", "Hm"), Started(12, 4, 2, seed=7), FINISHED, model="tiny", ttft_ms=5.0
+    )
 
     generation = Generation.objects.select_related("message").get()
     assert status == generation.status == "completed"

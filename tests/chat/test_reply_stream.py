@@ -26,8 +26,8 @@ def text_of(reply: OpenReply) -> str:
 
 
 def ended(reply: OpenReply) -> bool:
-    entries = valkey.client().xrevrange(reply_stream.key(reply.generation_id), count=1)
-    return bool(entries) and entries[0][1]["k"] == "end"
+    entries = reply_stream.entries(valkey.client(), reply.generation_id)
+    return bool(entries) and entries[-1][1] == "end"
 
 
 def test_what_is_told_arrives_in_order_with_explicit_ids(writer: Writer) -> None:
@@ -38,7 +38,7 @@ def test_what_is_told_arrives_in_order_with_explicit_ids(writer: Writer) -> None
     wait_for(lambda: ended(reply))
 
     assert text_of(reply) == "".join(f"{i} " for i in range(100))
-    ids = [Cursor.parse(entry_id) for entry_id, _ in valkey.client().xrange(reply_stream.key(reply.generation_id))]
+    ids = [cursor for cursor, _, _ in reply_stream.entries(valkey.client(), reply.generation_id)]
     assert ids == [Cursor(1, n) for n in range(1, len(ids) + 1)]
     assert 0 < valkey.client().ttl(reply_stream.key(reply.generation_id)) <= reply_stream.KEPT_ENDED_S
 

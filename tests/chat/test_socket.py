@@ -82,7 +82,9 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     raise AssertionError("This did not become true in time.")
 
 
-async def test_a_reply_is_shown_as_it_comes_and_ends_with_the_stored_message(world: World, worker: InferenceWorker) -> None:
+async def test_a_reply_is_shown_as_it_comes_and_ends_with_the_stored_message(
+    world: World, worker: InferenceWorker
+) -> None:
     async with page(world.owner) as socket:
         turn = await db(ask, world.owner, "[[tokens=20;rate=200]] Hello")
         await follow(socket, turn.generation)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from chat import valkey
+from chat import reply_stream, valkey
 from chat.models import Conversation, Generation, Turn, UsageRecord, User, Worker
 from chat.sweeper import interrupt_orphans
 from chat.worker import InferenceWorker
@@ -98,7 +98,7 @@ def test_I1_I5_a_reply_survives_a_postgres_killed_in_its_middle(
 
 def test_a_worker_that_stops_ends_its_replies_with_their_text(world: World, worker: InferenceWorker) -> None:
     turn = ask(world.owner, "[[tokens=500;rate=50]] Hello")
-    wait_for(lambda: len(valkey.client().xrange(f"reply:{turn.generation.id}")) > 5)
+    wait_for(lambda: len(reply_stream.entries(valkey.client(), turn.generation.id)) > 5)
     worker.stop()
 
     assert is_over(turn)

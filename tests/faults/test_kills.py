@@ -126,5 +126,7 @@ async def test_I2_the_same_question_sent_twenty_times_at_once_is_asked_once(
     stack: RunningStack, sessions: list[str]
 ) -> None:
     visitor = Visitor(stack.port, sessions[0])
-    asked = await asyncio.gather(*(visitor.ask("[[tokens=200;rate=50]] Once?", client_id="twenty-times-at-once") for _ in range(20)))
+    asked = await asyncio.gather(
+        *(visitor.ask("[[tokens=200;rate=50]] Once?", client_id="twenty-times-at-once") for _ in range(20))
+    )
     assert len(set(asked)) == 1
