@@ -47,6 +47,8 @@ def stage_of(status: str) -> Stage:
 def model_notice() -> str:
     """What stands in the way of an answer now, for the page; empty when a model is ready."""
     waiting = stage_of(Generation.Status.QUEUED)
+    if waiting.stage == "loading":
+        return "The model is loading. You can write already: your message is answered as soon as it is ready."
     return "" if waiting.stage == "waiting" else waiting.text
 
 

@@ -25,6 +25,8 @@ _servers: list[Any] = []
 _directory = Path(tempfile.mkdtemp(prefix="qwenweb-test-"))
 
 PASSWORD = "a long test password"
+# Where the default model was fetched to, before the tests get a data directory of their own.
+MODEL_DATA = Path(os.environ.get("QWENWEB_DATA_DIR") or "var").resolve()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -75,6 +77,17 @@ def pytest_unconfigure() -> None:
     for server in reversed(_servers):
         server.stop()
     shutil.rmtree(_directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def default_model_dir() -> Path:
+    """The default model as fetched by `make test`; without it the tests that need it are skipped, and say so."""
+    from inference import catalog
+
+    found = catalog.resolve("", MODEL_DATA)
+    if found is None:
+        pytest.skip(f"There is no model under {MODEL_DATA}: get one with `python manage.py models fetch`.")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -24,5 +27,7 @@ def not_found(request: HttpRequest, exception: object = None) -> HttpResponse:
 
 
 def server_error(_: HttpRequest) -> HttpResponse:
-    """Rendered without the request: what broke may be what its context needs."""
+    """Rendered without the request: what broke may be what its context needs. A database that is away comes back."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "3"})
     return HttpResponse(render_to_string("500.html"), status=500)

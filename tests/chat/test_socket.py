@@ -149,6 +149,17 @@ async def test_a_stop_ends_the_reply_and_keeps_the_text_shown(world: World, work
     assert drawn(frames) == generation.message.html
 
 
+async def test_a_stop_while_the_reply_waits_is_told_at_once(world: World) -> None:
+    turn = await db(ask, world.owner, "Hello")
+    async with page(world.owner) as socket:
+        await follow(socket, turn.generation)
+        await frames_until(socket, "reply.status")
+        await asyncio.sleep(0.2)
+        await db(turn.generation.stop)
+        frames = await frames_until(socket, "reply.end")
+    assert frames[-1]["status"] == "stopped"
+
+
 async def test_a_failure_is_told_and_the_text_is_kept(world: World, worker: InferenceWorker) -> None:
     turn = await db(ask, world.owner, "[[tokens=50;rate=200;fail_at=10]] Hello")
     async with page(world.owner) as socket:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from inference.errors import ModelError
+from tests.conftest import MODEL_DATA
 
 if TYPE_CHECKING:
     from inference.engine import LocalEngine
@@ -99,7 +99,7 @@ def real_model_dir() -> Path:
     """The fetched default model; the test is skipped, with the reason, where there is none."""
     from inference import catalog
 
-    places = [Path(os.environ.get("QWENWEB_DATA_DIR") or "var"), Path("var"), Path("build/model-cache")]
+    places = [MODEL_DATA, Path("var"), Path("build/model-cache")]
     for place in places:
         try:
             found = catalog.resolve("qwen2.5-coder-0.5b", place)
