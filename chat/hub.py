@@ -42,7 +42,7 @@ class Hub:
     """Feeds by generation and pages by user. It works while there are pages and rests when the last one leaves."""
 
     CHECK_S = 2.0
-    PAUSE_PER_FEED_S = 0.001
+    PAUSE_PER_FEED_S = 0.0006
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}

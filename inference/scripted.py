@@ -138,7 +138,8 @@ class ScriptedRun(EngineRun):
     def _token(self, i: int) -> str:
         match self.script.kind:
             case "stamp":
-                return f"‹{i}:{time.time_ns()}›"
+                # A stamp is as long as five words' tokens, so a paragraph of twenty is as long as people write them.
+                return f"‹{i}:{time.time_ns()}›" + ("\n\n" if i % 20 == 19 else "")
             case "words":
                 return _word(self.seed, i)
         return self.tokens[i % len(self.tokens)]
