@@ -27,9 +27,8 @@ class Feed:
     PAUSE_S = 0.03
     PAUSE_PER_RENDER = 8
 
-    def __init__(self, generation_id: str, conversation_id: str) -> None:
+    def __init__(self, generation_id: str) -> None:
         self.generation_id = generation_id
-        self.conversation_id = conversation_id
         self.cursor = START
         self.status: str | None = None
         self.stage: tuple[str, str] | None = None

@@ -35,6 +35,11 @@ def conversation_changed(owner_id: UUID, conversation_id: UUID) -> None:
     _publish(CHANNEL, {"type": "conversation.changed", "user": str(owner_id), "conversation": str(conversation_id)})
 
 
+def reply_over(owner_id: UUID, generation_id: UUID) -> None:
+    """After commit: a reply ended whose stream will not say so, as it never began."""
+    _publish(CHANNEL, {"type": "reply.over", "user": str(owner_id), "generation": str(generation_id)})
+
+
 def check_sessions(user_id: UUID) -> None:
     """After commit: the sockets of a user look again whether they may stay."""
     _publish(CHANNEL, {"type": "session.check", "user": str(user_id)})

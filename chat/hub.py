@@ -80,7 +80,7 @@ class Hub:
         feed = self._feeds.get(generation_id)
         is_new = feed is None
         if feed is None:
-            feed = Feed(generation_id, str(generation.message.conversation_id))
+            feed = Feed(generation_id)
             self._feeds[generation_id] = feed
         viewer = Viewer(feed, viewer_of.push, after)
         feed.viewers.add(viewer)
@@ -217,14 +217,15 @@ class Hub:
 
     async def _take_hint(self, hint: dict[str, str]) -> None:
         pages = list(self._pages.get(UUID(hint["user"]), ()))
-        if hint["type"] == "session.check":
-            for page in pages:
-                await page.check_session()
-        elif pages:
-            for page in pages:
-                await page.push({"type": "conversation.changed", "conversation": hint["conversation"]})
-            unheard = [feed for feed in self._feeds.values() if feed.conversation_id == hint["conversation"]]
-            await self._check([feed for feed in unheard if feed.cursor.n == 0])
+        match hint["type"]:
+            case "session.check":
+                for page in pages:
+                    await page.check_session()
+            case "reply.over":
+                await self._check([feed for feed in [self._feeds.get(hint["generation"])] if feed])
+            case "conversation.changed":
+                for page in pages:
+                    await page.push({"type": "conversation.changed", "conversation": hint["conversation"]})
 
 
 def _finished_message(generation_id: str) -> str:

@@ -141,6 +141,7 @@ class Generation(models.Model):
         """End the reply with the text it has: at once while it is queued, else as soon as its worker hears of it."""
         mine = type(self).objects.filter(id=self.id)
         if mine.queued().update(status=self.Status.STOPPED, finish_reason="cancelled", ended_at=Now()):
+            hints.reply_over(self.requested_by_id, self.id)
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         elif mine.running().update(stop_requested_at=Now()):
             hints.stop(self.id)

@@ -76,21 +76,11 @@ async def test_a_killed_worker_leaves_its_reply_interrupted_with_all_that_was_sh
     await is_answered(stack, sessions[1])
 
 
-async def test_a_question_asked_while_no_worker_is_there_is_answered_when_it_is_back(
-    stack: RunningStack, sessions: list[str]
+@pytest.mark.parametrize("process", ["inference", "valkey"])
+async def test_a_question_asked_while_this_is_away_is_answered_when_it_is_back(
+    stack: RunningStack, sessions: list[str], process: str
 ) -> None:
-    stack.kill("inference")
-    visitor = Visitor(stack.port, sessions[0])
-    generation = await visitor.ask("[[tokens=5;rate=100]] Are you there?")
-    await visitor.watch(generation)
-    assert visitor.end
-    assert visitor.end["status"] == "completed"
-
-
-async def test_a_question_asked_while_valkey_is_away_is_answered_when_it_is_back(
-    stack: RunningStack, sessions: list[str]
-) -> None:
-    stack.kill("valkey")
+    stack.kill(process)
     visitor = Visitor(stack.port, sessions[0])
     generation = await visitor.ask("[[tokens=5;rate=100]] Are you there?")
     await visitor.watch(generation)
