@@ -31,7 +31,7 @@ def sockets_follow_the_user(instance: User, created: bool = False, **_: Any) -> 
 
 @worker_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def start_inference(**_: Any) -> None:
-    if "QWENWEB_DEVICE" in os.environ:
+    if os.environ.get("QWENWEB_DEVICE"):
         from chat.worker import start_worker
 
         start_worker()

@@ -24,7 +24,7 @@ class BeatThread(bootsteps.StartStopStep):
     requires = {"celery.worker.components:Timer"}
 
     def __init__(self, parent: Any, **options: Any) -> None:
-        self.enabled = "QWENWEB_BEAT" in os.environ
+        self.enabled = bool(os.environ.get("QWENWEB_BEAT"))
         super().__init__(parent, **options)
 
     def create(self, parent: Any) -> Any:

@@ -51,7 +51,8 @@ class Conversation(models.Model):
         indexes = (models.Index(fields=["owner", "-last_active_at", "-id"], name="conversation_newest_first"),)
 
     def __str__(self) -> str:
-        return self.title or str(self.id)
+        # Without the title: this is what administrators see, and logs.
+        return f"conversation {self.id}"
 
     @classmethod
     def start(cls, owner: User, text: str, client_id: str) -> Turn:

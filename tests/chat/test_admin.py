@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.test import Client
 
-from chat.models import User
+from chat.models import Conversation, User
 from tests.conftest import PASSWORD, World
 
 
@@ -26,6 +26,16 @@ def test_the_administrator_finds_and_deactivates_a_person(world: World) -> None:
     fields = {"email": world.owner.email, "name": "Olga"}
     assert client.post(f"/admin/chat/user/{world.owner.id}/change/", fields).status_code == 302
     assert not User.objects.get(id=world.owner.id).is_active
+
+
+def test_I7_the_page_that_deletes_a_person_shows_no_word_of_theirs(world: World) -> None:
+    Conversation.start(world.owner, "My secret plan", "c1")
+    client = Client()
+    client.force_login(world.admin)
+    address = f"/admin/chat/user/{world.owner.id}/delete/"
+    assert b"secret" not in client.get(address).content
+    assert client.post(address, {"post": "yes"}).status_code == 302
+    assert not Conversation.objects.exists()
 
 
 def test_nobody_else_comes_in(world: World) -> None:
