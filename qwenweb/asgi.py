@@ -28,7 +28,7 @@ class PageHandler(ASGIHandler):
     The stock handler changes threads twice for every middleware, and starts a thread for every request.
     """
 
-    threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="page")
+    threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="page")
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)

@@ -149,7 +149,7 @@ _database["OPTIONS"] = {
     "options": "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=30000",
 }
 if env_bool("QWENWEB_DATABASE_POOL", default=True):
-    _database["OPTIONS"]["pool"] = {"min_size": 4, "max_size": 12, "timeout": 5, "max_idle": 60}
+    _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 12, "timeout": 5, "max_idle": 60}
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -314,6 +316,23 @@ def test_the_set_up_link_works_once(transactional_db: None) -> None:
     assert client.get("/").status_code == 200
     assert set_up(Client(), token, email="second@example.org") == 404
     assert list(User.objects.values_list("email", "is_superuser")) == [("new@example.org", True)]
+
+
+def test_of_fifty_uses_of_the_set_up_link_at_once_one_makes_an_administrator(transactional_db: None) -> None:
+    token = SetupLink.renew()
+    assert token
+
+    def use(number: int) -> int:
+        try:
+            return set_up(Client(), token, email=f"person{number}@example.org")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(use, range(50)))
+    assert sorted(answers) == [302, *[404] * 49]
+    assert User.objects.count() == 1
+    assert SetupLink.renew() is None
 
 
 def test_health_is_told_without_signing_in(transactional_db: None) -> None:
