@@ -135,11 +135,12 @@ def _hash() -> str:
 
 
 @pytest.fixture(autouse=True)
-def empty_valkey(request: pytest.FixtureRequest) -> None:
+def nothing_remembered(request: pytest.FixtureRequest) -> None:
     if "transactional_db" in request.fixturenames:
-        from chat import valkey
+        from chat import stages, valkey
 
         valkey.client().flushall()
+        stages._waiting.cache_clear()
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_every_frame_of_the_socket_is_explained() -> None:
             re.findall(r'"((?:reply|conversation|session)\.[a-z]+)"', (ROOT / "chat" / f"{name}.py").read_text())
         )
     text = (ROOT / "docs" / "reply-stream.md").read_text()
-    assert {name for name in sent if f'"{name}"' not in text} == {"session.check"}, "a hint between processes, no frame"
+    assert {name for name in sent if f'"{name}"' not in text} == {"session.check", "reply.over"}, "hints, no frames"
 
 
 def test_changes_have_a_part_for_what_comes_next() -> None:
