@@ -180,9 +180,10 @@ class FileSource:
 def tree_size(folder: Path) -> int:
     """Bytes of the files below a folder that others may be changing."""
     total = 0
-    for path in folder.rglob("*"):
-        # A file may be renamed or gone by now.
-        with suppress(OSError):
-            stat = path.lstat()
-            total += stat.st_size if S_ISREG(stat.st_mode) else 0
+    # Files and whole folders may be renamed or gone by now; os.walk, unlike rglob, passes over those.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                stat = Path(parent, name).lstat()
+                total += stat.st_size if S_ISREG(stat.st_mode) else 0
     return total
