@@ -37,7 +37,6 @@ class Feed:
         self.is_dirty = False
         self._renderers = {zone: BlockRenderer() for zone in ZONES}
         self._stamps: dict[str, list[Cursor]] = {zone: [] for zone in ZONES}
-        self._is_thinking_done = False
         self._render_at = 0.0
 
     def take(self, cursor: Cursor, kind: str, data: str) -> None:

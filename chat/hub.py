@@ -117,6 +117,9 @@ class Hub:
             except (RedisError, OSError) as error:
                 log.warning("hub.read_failed", error=type(error).__name__)
                 await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("hub.read_broken")
+                await asyncio.sleep(0.2)
 
     async def _read(self) -> None:
         feeds = {reply_stream.key(feed.generation_id): feed for feed in self._feeds.values()}
@@ -143,15 +146,23 @@ class Hub:
             now = time.monotonic()
             pause_s = max(Feed.PAUSE_S, self.PAUSE_PER_FEED_S * len(self._feeds))
             for feed in [feed for feed in self._feeds.values() if feed.is_due(now)]:
-                feed.render(pause_s)
-                for viewer in list(feed.viewers):
-                    await viewer.show()
+                try:
+                    await self._show(feed, pause_s)
+                except Exception:
+                    # One reply that can't be rendered must not hold up everybody's; its end shows what is stored.
+                    log.exception("hub.render_failed", generation=feed.generation_id)
+                    feed.is_dirty = False
                 await asyncio.sleep(0)
             waiting = [feed.due_in_s for feed in self._feeds.values() if feed.is_dirty]
             if waiting:
                 await asyncio.sleep(max(0.001, min(waiting)))
             else:
                 self._due.clear()
+
+    async def _show(self, feed: Feed, pause_s: float) -> None:
+        feed.render(pause_s)
+        for viewer in list(feed.viewers):
+            await viewer.show()
 
     async def _end(self, feed: Feed, status: str) -> None:
         """Show the last of a reply, then its finished message; the feed is done."""
