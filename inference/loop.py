@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from inference.contract import Failure, GenerationRequest
+from inference.contract import EngineStats, Failure, GenerationRequest
 from inference.run import BROKEN, SHUTDOWN, EngineRun
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,9 @@ class EngineLoop(ABC, Generic[R]):
             if not run.is_finished:
                 self._inbox.put((self.take, run))
         return run
+
+    def stats(self) -> EngineStats:
+        return EngineStats()
 
     def is_healthy(self) -> bool:
         return self._thread.is_alive() and time.monotonic() - self._beat < self._stall_s

@@ -43,8 +43,10 @@ class EngineRun:
         self.completion_tokens = 0
         self.reasoning_tokens = 0
         self.device_s = 0.0
+        self.cached_tokens = 0
         self.is_cancelled = False
         self.is_finished = False
+        self.wants_answer = False
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._on_cancel = on_cancel
         # A stuck device lets another thread end the run, and nothing may come after the end.
@@ -65,6 +67,9 @@ class EngineRun:
         if not self.is_finished and not self.is_cancelled:
             self.is_cancelled = True
             self._on_cancel(self)
+
+    def answer_now(self) -> None:
+        self.wants_answer = True
 
     @property
     def expires_at(self) -> float:
@@ -87,7 +92,7 @@ class EngineRun:
         self.started_at = time.monotonic()
         with self._ending:
             if not self.is_finished:
-                self._events.put(Started(self.prompt_tokens, 0, num_dropped_messages, seed))
+                self._events.put(Started(self.prompt_tokens, self.cached_tokens, num_dropped_messages, seed))
 
     def emit(self, delta: TextDelta | ReasoningDelta) -> None:
         with self._ending:
@@ -103,7 +108,7 @@ class EngineRun:
             if self.is_finished:
                 return
             self.is_finished = True
-            usage = Usage(self.prompt_tokens, self.completion_tokens, self.reasoning_tokens)
+            usage = Usage(self.prompt_tokens, self.completion_tokens, self.reasoning_tokens, self.cached_tokens)
             self._events.put(Finished(reason, usage, self._timings(), failure))
 
     def _timings(self) -> Timings:
