@@ -73,12 +73,19 @@ class Detokenizer:
     """The deltas of one reply."""
 
     def __init__(
-        self, tokenizer: Tokenizer, markers: ThinkMarkers, is_thinking: bool, stops: tuple[str, ...] = ()
+        self,
+        tokenizer: Tokenizer,
+        markers: ThinkMarkers,
+        is_thinking: bool,
+        stops: tuple[str, ...] = (),
+        *,
+        is_begun: bool = False,
     ) -> None:
         self._characters = CharacterStream(tokenizer)
         self._markers = markers
         self._stops = StopFilter(stops)
-        self._skips_newlines = is_thinking
+        # Behind a marker newlines are no text; a reply that goes on from a prefix is past that.
+        self._skips_newlines = is_thinking and not is_begun
         self.is_thinking = is_thinking
 
     @property

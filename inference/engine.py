@@ -1,63 +1,41 @@
-"""The engine on this machine: one thread gives every running reply one step in turn."""
+"""The engine on this machine: everybody's replies in one batch, a token each at every step."""
 
 from __future__ import annotations
 
 import logging
-import secrets
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 
 from inference.catalog import default_sampling
-from inference.contract import EngineInfo, Failure, FinishReason, GenerationRequest
+from inference.contract import EngineInfo, EngineStats, Failure, GenerationRequest
 from inference.detokenizer import Detokenizer, ThinkMarkers
 from inference.errors import ModelError, PromptTooLong
+from inference.local_run import LocalRun
 from inference.loop import BEAT_S, EngineLoop
-from inference.model_runner import KeyValues, ModelRunner, end_tokens
+from inference.memory import Wishes
+from inference.meter import Meter
+from inference.model_runner import ModelRunner, end_tokens
 from inference.prompt import Prompter
-from inference.run import BROKEN, OUT_OF_MEMORY, POISON, EngineRun, too_long
-from inference.sampling import sample
+from inference.run import BROKEN, OUT_OF_MEMORY, OVERLOADED, POISON, EngineRun, bad_request, too_long
+from inference.sampling import choose
+from inference.scheduler import Scheduler, Work
 from inference.weights import manifest
-from inference.window import Prompt
 
 log = logging.getLogger(__name__)
 
 STALL_S = 15.0
-_NUM_SLOTS = {"cpu": 4, "cuda": 16}
+MOST_WAITING = 256
 _PREFILL_TOKENS = {"cpu": 256, "cuda": 2048}
-
-
-class LocalRun(EngineRun):
-    """A run with its place in the prompt and in the reply."""
-
-    def __init__(self, request: GenerationRequest, on_cancel: Callable[[EngineRun], None]) -> None:
-        super().__init__(request, on_cancel)
-        self.prompt = Prompt([])
-        self.max_tokens = 0
-        self.text: Detokenizer | None = None
-        self.cache: KeyValues = None
-        self.num_prefilled = 0
-        self.next_token = 0
-        seed = request.sampling.seed
-        self.seed = secrets.randbelow(2**63) if seed is None else seed
-        self.random = torch.Generator().manual_seed(self.seed)
-
-    def finish(self, reason: FinishReason, failure: Failure | None = None) -> None:
-        if self.text and not self.is_finished:
-            for delta in self.text.close():
-                self.emit(delta)
-        super().finish(reason, failure)
-        self.cache = None
 
 
 class LocalEngine(EngineLoop[LocalRun]):
     """The Engine over a model in this process.
 
-    Replies are computed one step each in turn, so a second person does not wait for the end of the first one's.
+    Each step computes one token of every running reply and a piece of the prompts that came in, in one forward pass.
     """
 
     def __init__(self, runner: ModelRunner, prompter: Prompter, tokenizer: Tokenizer, ends: set[int], info: EngineInfo):
@@ -68,15 +46,16 @@ class LocalEngine(EngineLoop[LocalRun]):
         self._tokenizer = tokenizer
         self._markers = ThinkMarkers.of(tokenizer)
         self._ends = ends
-        self._prefill_tokens = _PREFILL_TOKENS[runner.device.type]
-        self._waiting: deque[LocalRun] = deque()
-        self._active: list[LocalRun] = []
+        self._closing_ids = _closing_ids(tokenizer, self._markers)
+        self._scheduler = Scheduler(runner.memory, info.num_slots, _PREFILL_TOKENS[runner.device.type])
+        self._meter = Meter(runner.device)
         self._thread.start()
 
     @classmethod
-    def open(cls, model_dir: Path, device: str = "cpu") -> LocalEngine:
+    def open(cls, model_dir: Path, device: str = "cpu", wishes: Wishes = Wishes()) -> LocalEngine:
         """Load a ready model directory; ModelError for one that is refused."""
-        runner, prompter = ModelRunner(model_dir, device), Prompter(model_dir)
+        runner, prompter = ModelRunner(model_dir, device, wishes), Prompter(model_dir)
+        prompter.limit_context(runner.plan.context_length)
         tokenizer = Tokenizer.from_file(str(model_dir / "tokenizer.json"))
         named = {tokenizer.token_to_id(name) for name in ("<|im_end|>", "<|endoftext|>")}
         about = manifest(model_dir)
@@ -84,108 +63,168 @@ class LocalEngine(EngineLoop[LocalRun]):
             model=about.get("name", model_dir.resolve().name),
             revision=about.get("revision", ""),
             device=device,
-            dtype="bfloat16",
+            dtype=runner.plan.format,
             context_length=prompter.context_length,
-            num_slots=_NUM_SLOTS[runner.device.type],
+            num_slots=runner.plan.num_slots,
             has_thinking=bool(ThinkMarkers.of(tokenizer)),
             sampling=default_sampling(model_dir),
+            plan=str(runner.plan),
         )
         ends = end_tokens(model_dir) | {token for token in named if token is not None}
         return cls(runner, prompter, tokenizer, ends, info)
 
+    # Taking requests, in their own threads
+
     def open_run(self, request: GenerationRequest, on_cancel: Callable[[EngineRun], None]) -> LocalRun:
         run = LocalRun(request, on_cancel)
+        if request.model and request.model not in self.info.adapters:
+            run.fail(bad_request(f"This engine has no model {request.model!r}."))
+            return run
         try:
-            run.prompt = self._prompter.build(request.messages, request.enable_thinking)
+            self._prepare(run)
         except PromptTooLong as error:
             run.fail(too_long(error.num_tokens, error.limit))
         except ModelError:
             log.exception("no prompt can be made")
             run.fail(POISON)
-        run.prompt_tokens = len(run.prompt.ids)
-        window = self.info.context_length - run.prompt_tokens
-        run.max_tokens = min(window, request.sampling.max_tokens or window)
         return run
 
+    def _prepare(self, run: LocalRun) -> None:
+        request = run.request
+        prompt = self._prompter.build(request.messages, request.enable_thinking, prefix=request.prefix)
+        is_thinking = self._markers.is_open_after(prompt.ids)
+        text = Detokenizer(
+            self._tokenizer, self._markers, is_thinking, request.sampling.stop, is_begun=bool(request.prefix)
+        )
+        run.prepare(prompt, text, self.info.context_length)
+
+    # The loop's thread
+
     def take(self, run: LocalRun) -> None:
-        self._waiting.append(run)
+        if len(self._scheduler.waiting) >= MOST_WAITING:
+            run.fail(OVERLOADED)
+        elif len(run.ids) >= run.most_ids:
+            self._start(run)
+            run.finish("length")
+        else:
+            self._scheduler.waiting.append(run)
 
     def wake(self, run: LocalRun) -> None:
         """Every step looks at every run, so a cancelled one needs no more than that the loop is awake."""
 
     def work(self) -> float:
-        self._waiting = deque(run for run in self._waiting if not run.end_if_unwanted())
-        while self._waiting and len(self._active) < self.info.num_slots:
-            self._admit(self._waiting.popleft())
-        for run in self._active:
-            self._advance(run)
-            self._beat = time.monotonic()
-        self._active = [run for run in self._active if not run.is_finished]
-        return 0 if self._active or self._waiting else BEAT_S
+        work = self._scheduler.plan()
+        if not work:
+            return BEAT_S
+        self._compute(work)
+        return 0
 
     def unfinished(self) -> list[LocalRun]:
-        return [*self._waiting, *self._active]
+        return [*self._scheduler.waiting, *self._scheduler.running]
 
     def release(self) -> None:
-        self._active.clear()
+        self._scheduler.clear()
         del self._runner
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _admit(self, run: LocalRun) -> None:
-        run.admit()
-        run.cache = self._runner.new_cache()
-        is_thinking = self._markers.is_open_after(run.prompt.ids)
-        run.text = Detokenizer(self._tokenizer, self._markers, is_thinking, run.request.sampling.stop)
-        self._active.append(run)
+    def stats(self) -> EngineStats:
+        scheduler = self._scheduler
+        running = list(scheduler.running)
+        return self._meter.stats(
+            num_waiting=len(scheduler.waiting),
+            num_running=len(running),
+            kv_tokens=sum(run.num_computed for run in running) + scheduler.prefixes.num_tokens,
+            kv_capacity_tokens=scheduler.memory.capacity,
+            num_preemptions=scheduler.num_preemptions,
+        )
 
-    def _advance(self, run: LocalRun) -> None:
-        """Give a run its next step; what goes wrong in it is its own end only."""
-        if run.is_finished or run.end_if_unwanted():
-            return
+    def _compute(self, work: list[Work]) -> None:
+        """Give each piece of work its step. What breaks a step is looked for by halves, and ends its own run only."""
         try:
-            self._step(run)
-        except (torch.OutOfMemoryError, MemoryError):
-            log.exception("out of memory")
-            run.fail(OUT_OF_MEMORY)
+            self._step(work)
         except torch.AcceleratorError:
             # A broken device does not recover within the process: the loop ends, and the worker with it.
             raise
+        except (torch.OutOfMemoryError, MemoryError):
+            log.exception("out of memory")
+            self._scheduler.prefixes.clear()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._compute_parts(work, OUT_OF_MEMORY)
         except Exception:
             log.exception("a step failed")
-            run.fail(BROKEN)
+            self._compute_parts(work, BROKEN)
 
-    def _step(self, run: LocalRun) -> None:
-        ids = run.prompt.ids
-        if run.started_at is None:
-            piece = ids[run.num_prefilled : run.num_prefilled + self._prefill_tokens]
-            logits = self._forward(run, piece)
-            run.num_prefilled += len(piece)
-            if run.num_prefilled < len(ids):
-                return
-            run.start(run.prompt.num_dropped_messages, run.seed)
-        else:
-            logits = self._forward(run, [run.next_token])
-        self._accept(run, sample(logits, run.request.sampling, run.random))
+    def _compute_parts(self, work: list[Work], failure: Failure) -> None:
+        if len(work) == 1:
+            work[0].run.is_tainted = True
+            work[0].run.fail(failure)
+            return
+        middle = len(work) // 2
+        for part in (work[:middle], work[middle:]):
+            self._beat = time.monotonic()
+            self._compute(part)
 
-    def _forward(self, run: LocalRun, ids: list[int]) -> torch.Tensor:
+    def _step(self, work: Sequence[Work]) -> None:
         started_at = time.monotonic()
-        try:
-            return self._runner.forward(ids, run.cache)
-        finally:
-            run.device_s += time.monotonic() - started_at
+        tokens = [run.ids[span.start : span.end] for run, span in work]
+        last = [piece.is_last for piece in work]
+        logits = self._runner.forward(tokens, [piece.span for piece in work], last)
+        ending = [piece.run for piece in work if piece.is_last]
+        chosen = choose(logits, [run.choice() for run in ending])
+        self._meter.note(work, started_at)
+        for run, span in work:
+            run.num_computed = span.end
+        for run, token in zip(ending, chosen, strict=True):
+            self._accept(run, token)
 
-    def _accept(self, run: LocalRun, token: int) -> None:
-        assert run.text
-        if token in self._ends:
+    def _start(self, run: LocalRun) -> None:
+        run.start(run.num_dropped_messages, run.seed)
+        self._meter.note_start(run)
+
+    def _accept(self, run: LocalRun, token: int | None) -> None:
+        """Add the next token to a reply; None says that the model's numbers are none."""
+        if run.started_at is None:
+            self._start(run)
+        if token is None:
+            run.is_tainted = True
+            run.fail(POISON)
+            return
+        token = self._forced(run, token)
+        sampling = run.request.sampling
+        if token in sampling.stop_ids or (token in self._ends and not sampling.ignore_end):
             run.finish("stop")
             return
-        run.next_token = token
+        self._say(run, token)
+
+    def _say(self, run: LocalRun, token: int) -> None:
+        assert run.text
+        run.ids.append(token)
         run.completion_tokens += 1
         run.reasoning_tokens += run.text.is_thinking or self._markers.is_marker(token)
+        self._meter.note_token(run)
         for delta in run.text.feed(token):
             run.emit(delta)
         if run.text.is_stopped:
             run.finish("stop")
-        elif run.completion_tokens >= run.max_tokens:
+        elif len(run.ids) >= run.most_ids:
             run.finish("length")
+
+    def _forced(self, run: LocalRun, token: int) -> int:
+        """The token that comes in place of the model's, when the reasoning must end now."""
+        assert run.text
+        budget = run.request.thinking_budget
+        is_over = run.wants_answer or (budget is not None and run.reasoning_tokens >= budget)
+        if is_over and run.text.is_thinking and not run.forced and token != self._markers.close:
+            run.forced.extend(self._closing_ids)
+        return run.forced.popleft() if run.forced else token
+
+
+def _closing_ids(tokenizer: Tokenizer, markers: ThinkMarkers) -> list[int]:
+    """The end of the reasoning as a model writes it itself."""
+    if not markers:
+        return []
+    assert markers.close is not None
+    newline, gap = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("\n", "\n\n"))
+    return [*newline, markers.close, *gap]

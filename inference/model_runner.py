@@ -1,67 +1,85 @@
-"""The model on its device: ids in, logits out."""
+"""The model on its device: spans of tokens in, logits out."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from inference.architecture import Architecture
+from inference.attention import Attention, CpuAttention, CudaAttention, Span
+from inference.cuda_graphs import DecodeGraphs
+from inference.decoder import Decoder, Inputs
 from inference.errors import ModelError
-from inference.weights import check, read_json
+from inference.kv_cache import KVCache
+from inference.memory import Plan, Wishes, make_plan
+from inference.weights import check, context_length, read_json
 
-KeyValues = Any
-"""What the model remembers of one conversation; transformers gives it no useful type."""
+Tokens = Sequence[int]
 
 
 class ModelRunner:
-    """Weights in bf16 on one device; used by one thread."""
+    """Weights, keys and values on one device; used by one thread."""
 
-    def __init__(self, model_dir: Path, device: str) -> None:
+    def __init__(self, model_dir: Path, device: str, wishes: Wishes = Wishes()) -> None:
         check(model_dir)
         self.device = _device(device)
-        self.dtype = torch.bfloat16
         if self.device.type == "cpu":
             torch.set_num_threads(max(1, min(torch.get_num_threads(), num_cpus())))
-        self._model = self._load(model_dir)
-        # The first forward reads the weights from disk; nobody's reply should wait for that.
-        self.forward([0], self.new_cache())
-
-    def new_cache(self) -> KeyValues:
-        from transformers import DynamicCache
-
-        return DynamicCache()
-
-    @torch.inference_mode()
-    def forward(self, ids: list[int], cache: KeyValues) -> torch.Tensor:
-        """Take the next ids of a conversation into its cache; return the logits after the last one."""
-        inputs = torch.tensor([ids], device=self.device)
-        output = self._model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        logits: torch.Tensor = output.logits[0, -1]
-        return logits
-
-    def _load(self, model_dir: Path) -> Any:
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        # With output_loading_info it answers a pair, which its types do not say.
-        load: Any = AutoModelForCausalLM.from_pretrained
+        about = Architecture.of(model_dir)
+        self.plan: Plan = make_plan(about, model_dir, self.device, context_length(model_dir), wishes)
         try:
-            model, info = load(
-                model_dir,
-                dtype=self.dtype,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
+            with torch.inference_mode():
+                self._decoder = Decoder(model_dir, self.device, self.plan.format, self.plan.context_length)
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"The weights in {model_dir.name} do not fit their config.json.") from error
-        if wrong := [*info["missing_keys"], *info["mismatched_keys"]]:
-            raise ModelError(f"The weights in {model_dir.name} do not fit their config.json: {wrong[0]} is not there.")
-        return model.eval().to(self.device)
+        self.vocab_size = about.vocab_size
+        self.memory = KVCache(
+            about.num_layers, about.num_kv_heads, about.head_dim, self.plan.pages, self._decoder.dtype, self.device
+        )
+        self._attention = self._make_attention(about)
+        self._graphs = DecodeGraphs(self._run, self.plan, self.device) if self.device.type == "cuda" else None
+        self._warm_up()
+
+    @torch.inference_mode()
+    def forward(self, tokens: Sequence[Tokens], spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
+        """Compute the tokens of each span; the logits [wanted spans, vocabulary] after the last token of those."""
+        if self._graphs and self._graphs.can_replay(spans):
+            return self._graphs.replay(tokens, spans)[torch.tensor(wanted)]
+        places = torch.cat([torch.arange(span.start, span.end) for span in spans])
+        offsets = torch.tensor([span.offset for span in spans])
+        lengths = torch.tensor([span.num_tokens for span in spans])
+        last = (lengths.cumsum(0) - 1)[torch.tensor(wanted)]
+        inputs = Inputs(
+            ids=torch.tensor([token for span_tokens in tokens for token in span_tokens]).to(self.device),
+            positions=places.to(self.device),
+            slots=(places + offsets.repeat_interleave(lengths)).to(self.device),
+            wanted=last.to(self.device),
+        )
+        self._attention.begin(spans)
+        return self._run(inputs)
+
+    def _run(self, inputs: Inputs) -> torch.Tensor:
+        return self._decoder.forward(inputs, self.memory.keys_values, self._attention)
+
+    def _make_attention(self, about: Architecture) -> Attention:
+        length = self.plan.context_length
+        if self.device.type == "cuda":
+            return CudaAttention(length, self.plan.pages, self.plan.num_slots + 1, self.device)
+        return CpuAttention(about.num_heads, about.num_kv_heads, about.head_dim, length)
+
+    def _warm_up(self) -> None:
+        """The first forward reads the weights from disk; nobody's reply should wait for that."""
+        extent = self.memory.allocate(1)
+        assert extent
+        self.forward([[0, 0]], [Span(extent.offset, 0, 2)], [True])
+        if self._graphs:
+            # The page stays theirs: rows that fill up a graph write into it.
+            self._graphs.capture(self._attention, extent)
+        else:
+            self.memory.release(extent, is_tainted=True)
 
 
 def end_tokens(model_dir: Path) -> set[int]:

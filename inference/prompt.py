@@ -16,12 +16,14 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
-from inference.contract import ChatMessage
+from inference.contract import ChatMessage, Prefix
 from inference.errors import ModelError, PromptTooLong
 from inference.weights import context_length, read_json
-from inference.window import ChatPrompter, Messages, Prompt, fit, prompt_limit
+from inference.window import REPLY_TOKENS, ChatPrompter, Messages, Prompt, fit, prompt_limit
 
 __all__ = ["ChatPrompter", "Prompt", "PromptTooLong", "Prompter"]
+
+NEWLINE = "\n"
 
 # A private character that marks places where a message holds the name of a control token.
 _MARK = "\ue0ff"
@@ -40,16 +42,40 @@ class Prompter:
         self.context_length = context_length(model_dir)
         self.max_prompt_tokens = prompt_limit(self.context_length)
 
+    def limit_context(self, context_length: int) -> None:
+        """Serve conversations of at most so many tokens, where memory or an operator sets the limit."""
+        self.context_length = min(self.context_length, context_length)
+        self.max_prompt_tokens = prompt_limit(self.context_length)
+
     def count(self, messages: Messages, enable_thinking: bool | None = None) -> int:
         """The exact number of prompt tokens of these messages, chat template included."""
         return len(self._encode(messages, enable_thinking))
 
     def build(
-        self, messages: Messages, enable_thinking: bool | None = None, max_prompt_tokens: int | None = None
+        self,
+        messages: Messages,
+        enable_thinking: bool | None = None,
+        max_prompt_tokens: int | None = None,
+        prefix: Prefix = Prefix(),
     ) -> Prompt:
         """Drop the oldest turns until the rest fits; raise PromptTooLong when the newest turn alone does not."""
-        limit = max_prompt_tokens or self.max_prompt_tokens
-        return fit(messages, limit, lambda chosen: self._encode(chosen, enable_thinking))
+        begun = self._begun(messages, enable_thinking, prefix) if prefix else []
+        room = self.context_length - len(begun) - REPLY_TOKENS // 4
+        limit = min(max_prompt_tokens or self.max_prompt_tokens, max(room, 1) if begun else self.context_length)
+        prompt = fit(messages, limit, lambda chosen: self._encode(chosen, enable_thinking))
+        return Prompt(prompt.ids + begun, prompt.num_dropped_messages, len(begun))
+
+    def _begun(self, messages: Messages, enable_thinking: bool | None, prefix: Prefix) -> list[int]:
+        """The tokens of a reply that people have seen the beginning of, as the model would have written them."""
+        opened = self._encode(messages[-1:], enable_thinking)
+        is_open = self._tokens.ends_in_reasoning(opened)
+        reasoning, text = self._tokens.guard(prefix.reasoning), self._tokens.guard(prefix.text)
+        begun = ""
+        if reasoning and self._tokens.has_reasoning:
+            begun = reasoning if is_open else f"<think>\n{reasoning}"
+        if text and (begun or is_open):
+            begun += f"{'' if begun.endswith(NEWLINE) else NEWLINE}</think>\n\n"
+        return self._tokens.encode(begun + text)
 
     def _encode(self, messages: Messages, enable_thinking: bool | None) -> list[int]:
         guarded = [ChatMessage(message.role, self._tokens.guard(message.content)) for message in messages]
@@ -89,6 +115,15 @@ class _Tokens:
             elif piece:
                 ids += self._plain.encode(self._unguard(piece), add_special_tokens=False).ids
         return ids
+
+    @property
+    def has_reasoning(self) -> bool:
+        return "<think>" in self._ids and "</think>" in self._ids
+
+    def ends_in_reasoning(self, ids: list[int]) -> bool:
+        """Whether a prompt leaves the reasoning open for the model to fill."""
+        markers = {self._ids.get("<think>"): True, self._ids.get("</think>"): False}
+        return next((markers[token] for token in reversed(ids) if token in markers), False)
 
     def _unguard(self, text: str) -> str:
         if _MARK not in text:

@@ -24,7 +24,12 @@ SHUTDOWN = Failure("shutdown", "The model is being restarted.", is_retryable=Tru
 DEADLINE = Failure("deadline", "The reply took longer than allowed and was ended.")
 OUT_OF_MEMORY = Failure("out_of_memory", "The machine ran out of memory for this reply.", is_retryable=True)
 BROKEN = Failure("engine", "The model failed while making this reply.", is_retryable=True)
+OVERLOADED = Failure("overloaded", "Too many replies are waiting already. Try again in a moment.", is_retryable=True)
 POISON = Failure("engine", "The model can't answer this message.")
+
+
+def bad_request(why: str) -> Failure:
+    return Failure("bad_request", why)
 
 
 def too_long(num_tokens: int, limit: int) -> Failure:
@@ -43,6 +48,7 @@ class EngineRun:
         self.completion_tokens = 0
         self.reasoning_tokens = 0
         self.device_s = 0.0
+        self.energy_j: float | None = None
         self.cached_tokens = 0
         self.is_cancelled = False
         self.is_finished = False
@@ -86,7 +92,8 @@ class EngineRun:
         return self.is_finished
 
     def admit(self) -> None:
-        self.admitted_at = time.monotonic()
+        if self.admitted_at is None:
+            self.admitted_at = time.monotonic()
 
     def start(self, num_dropped_messages: int, seed: int) -> None:
         self.started_at = time.monotonic()
@@ -120,4 +127,5 @@ class EngineRun:
             prefill_ms=(started_at - admitted_at) * 1000,
             decode_ms=(now - started_at) * 1000,
             device_s=self.device_s,
+            energy_j=self.energy_j,
         )

@@ -16,10 +16,18 @@ REPLY_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids ready for the model, and how many of the oldest messages had to be left out."""
+    """Token ids ready for the model, and how many of the oldest messages had to be left out.
+
+    The last `num_prefix_tokens` ids are the beginning of the reply, which people have seen already.
+    """
 
     ids: list[int]
     num_dropped_messages: int = 0
+    num_prefix_tokens: int = 0
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return len(self.ids) - self.num_prefix_tokens
 
 
 class ChatPrompter(Protocol):

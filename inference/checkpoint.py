@@ -1,0 +1,50 @@
+"""The tensors of a model directory, one at a time, so that a model is never in memory twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from safetensors import safe_open
+
+from inference.errors import ModelError
+
+
+class Checkpoint:
+    """Reads tensors by name; open it with `with`. Names are those of the Hugging Face layout of the model's class."""
+
+    def __init__(self, model_dir: Path, prefixes: tuple[str, ...] = ("",)) -> None:
+        self._paths = sorted(model_dir.glob("*.safetensors"))
+        self._prefixes = prefixes
+        self._name = model_dir.name
+
+    def __enter__(self) -> Checkpoint:
+        self._stack = ExitStack()
+        files = [self._stack.enter_context(safe_open(path, framework="pt")) for path in self._paths]  # type: ignore[no-untyped-call]
+        self._files = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __contains__(self, name: str) -> bool:
+        return any(prefix + name in self._files for prefix in self._prefixes)
+
+    def get(self, name: str) -> torch.Tensor:
+        for prefix in self._prefixes:
+            if prefix + name in self._files:
+                tensor: torch.Tensor = self._files[prefix + name].get_tensor(prefix + name)
+                return tensor
+        raise ModelError(f"The weights in {self._name} do not fit their config.json: {name} is not there.")
+
+    def find(self, name: str) -> torch.Tensor | None:
+        return self.get(name) if name in self else None
+
+    def join(self, names: Iterable[str]) -> torch.Tensor:
+        """Tensors put together along their first dimension."""
+        return torch.cat([self.get(name) for name in names])

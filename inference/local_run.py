@@ -1,0 +1,71 @@
+"""A run of the engine on this machine: its tokens, how many of them are computed, and where their keys stand."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from inference.attention import Span
+from inference.contract import Failure, FinishReason, GenerationRequest
+from inference.kv_cache import CHUNK, Extent
+from inference.run import EngineRun
+from inference.sampling import Choice
+from inference.window import Prompt
+
+if TYPE_CHECKING:
+    from inference.detokenizer import Detokenizer
+
+
+class LocalRun(EngineRun):
+    """`ids` are the prompt's tokens, then the reply's; keys and values of the first `num_computed` are in `extent`."""
+
+    def __init__(self, request: GenerationRequest, on_cancel: Callable[[EngineRun], None]) -> None:
+        super().__init__(request, on_cancel)
+        seed = request.sampling.seed
+        self.seed = secrets.randbelow(2**63) if seed is None else seed
+        self.num_dropped_messages = 0
+        self.ids: list[int] = []
+        self.num_computed = 0
+        self.extent: Extent | None = None
+        self.is_tainted = False
+        self.most_ids = 0
+        self.forced: deque[int] = deque()
+        """Tokens that come next whatever the model says."""
+        self.text: Detokenizer | None = None
+        self.last_token_at = 0.0
+
+    def prepare(self, prompt: Prompt, text: Detokenizer, context_length: int) -> None:
+        self.ids = list(prompt.ids)
+        self.num_dropped_messages = prompt.num_dropped_messages
+        self.prompt_tokens = prompt.num_prompt_tokens
+        window = context_length - self.prompt_tokens
+        self.most_ids = self.prompt_tokens + min(window, self.request.sampling.max_tokens or window)
+        self.text = text
+
+    @property
+    def num_left(self) -> int:
+        """Tokens whose keys and values are not computed yet; the last of them gives the next token."""
+        return len(self.ids) - self.num_computed
+
+    @property
+    def is_prefilling(self) -> bool:
+        return self.num_left > 1
+
+    def span(self, budget: int) -> Span:
+        """The next tokens to compute, `budget` at most."""
+        assert self.extent
+        room = CHUNK - self.num_computed % CHUNK
+        return Span(self.extent.offset, self.num_computed, min(self.num_left, room, budget))
+
+    def choice(self) -> Choice:
+        """How its next token is chosen."""
+        prompt, reply = self.ids[: self.prompt_tokens], self.ids[self.prompt_tokens :]
+        return Choice(self.request.sampling, self.seed, len(reply), prompt, reply)
+
+    def finish(self, reason: FinishReason, failure: Failure | None = None) -> None:
+        if self.text and not self.is_finished:
+            for delta in self.text.close():
+                self.emit(delta)
+        super().finish(reason, failure)

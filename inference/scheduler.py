@@ -1,0 +1,177 @@
+"""Which tokens the next step computes, and whose memory makes room for whom."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import NamedTuple
+
+from inference.attention import Span
+from inference.kv_cache import Extent, KVCache, num_pages
+from inference.local_run import LocalRun
+from inference.prefix_cache import Held, PrefixCache, as_ids, num_shared
+from inference.run import OUT_OF_MEMORY
+
+log = logging.getLogger(__name__)
+
+_LEAST_SHARED = 16
+"""A shorter common beginning is computed sooner than copied."""
+_WORTH_WAITING = 64
+
+
+class Work(NamedTuple):
+    """Tokens of one run in a step; `is_last` when they end in the next token of the reply."""
+
+    run: LocalRun
+    span: Span
+
+    @property
+    def is_last(self) -> bool:
+        return self.span.end == len(self.run.ids)
+
+
+class Scheduler:
+    """Runs that wait and runs that have memory. Decode rows come first, then pieces of prompts within a budget.
+
+    A run that needs memory takes it from ended replies first; then the run that was admitted last gives its own back,
+    waits, and is computed again. Its text goes on where it was.
+    """
+
+    def __init__(self, memory: KVCache, num_slots: int, prefill_tokens: int) -> None:
+        self.memory = memory
+        self.prefixes = PrefixCache(memory)
+        self.waiting: deque[LocalRun] = deque()
+        self.running: list[LocalRun] = []
+        self.num_preemptions = 0
+        self._num_slots, self._prefill_tokens = num_slots, prefill_tokens
+
+    def plan(self) -> list[Work]:
+        """The work of the next step; empty when there is none."""
+        self._retire_finished()
+        self._admit()
+        work = [Work(run, run.span(1)) for run in list(self.running) if not run.is_prefilling and self._has_room(run)]
+        # A run that had to give way in the meantime is out of this step.
+        work = [piece for piece in work if piece.run.extent]
+        # Beside decode rows a prompt gets smaller pieces, so that nobody's text stops for long.
+        budget = self._prefill_tokens // 2 if work else self._prefill_tokens
+        for run in self.running:
+            if run.is_prefilling and budget > 0:
+                span = run.span(budget)
+                budget -= span.num_tokens
+                work.append(Work(run, span))
+        return work
+
+    def preempt(self, run: LocalRun) -> None:
+        """Take a run's memory; it waits at the head of the queue and is computed again."""
+        self._release(run)
+        self.running.remove(run)
+        self.waiting.appendleft(run)
+        self.num_preemptions += 1
+
+    def clear(self) -> None:
+        self.waiting.clear()
+        self.running.clear()
+        self.prefixes.clear()
+
+    # Runs that ended
+
+    def _retire_finished(self) -> None:
+        self.waiting = deque(run for run in self.waiting if not run.end_if_unwanted())
+        for run in [run for run in self.running if run.end_if_unwanted()]:
+            self.running.remove(run)
+            if run.is_tainted or not run.num_computed or not run.extent:
+                self._release(run)
+            else:
+                self.prefixes.keep(run.ids[: run.num_computed], run.extent, run.request.model)
+                run.extent = None
+
+    def _release(self, run: LocalRun) -> None:
+        if run.extent:
+            self.memory.release(run.extent, is_tainted=run.is_tainted)
+        run.extent, run.num_computed = None, 0
+
+    # Runs that begin
+
+    def _admit(self) -> None:
+        for run in list(self.waiting):
+            if len(self.running) >= self._num_slots:
+                return
+            if self._is_about_to_share(run):
+                continue
+            if not self._place(run):
+                if not self.running:
+                    self.waiting.remove(run)
+                    run.fail(OUT_OF_MEMORY)
+                return
+            self.waiting.remove(run)
+            self.running.append(run)
+            run.admit()
+
+    def _is_about_to_share(self, run: LocalRun) -> bool:
+        """Whether a prompt that is being computed begins like this one: what they share is computed once."""
+        ids = as_ids(run.ids)
+        for other in self.running:
+            if other.is_prefilling and other.request.model == run.request.model:
+                shared = min(num_shared(as_ids(other.ids), ids), len(ids) - 1)
+                if shared - other.num_computed >= _WORTH_WAITING:
+                    return True
+        return False
+
+    def _place(self, run: LocalRun) -> bool:
+        """Give a run memory for its prompt, with what is computed of it already; False when there is too little."""
+        living = [
+            Held(as_ids(other.ids[: other.num_computed]), other.extent, other.request.model)
+            for other in self.running
+            if other.extent and not other.is_tainted
+        ]
+        source, shared = self.prefixes.longest(as_ids(run.ids), living, run.request.model)
+        if source is None or shared < _LEAST_SHARED:
+            source, shared = None, 0
+        pages = num_pages(len(run.ids) + 1)
+        if source and (extent := self.prefixes.take(source, shared)):
+            run.extent, run.num_computed = extent, shared
+            if not self._grow(run, pages):
+                self._release(run)
+                return False
+        else:
+            run.extent = self._allocate(pages, spared=source)
+            if run.extent is None:
+                return False
+            if source:
+                self.memory.copy(source.extent, run.extent, shared)
+                run.num_computed = shared
+        if run.started_at is None:
+            run.cached_tokens = min(shared, run.prompt_tokens)
+        return True
+
+    # Memory
+
+    def _has_room(self, run: LocalRun) -> bool:
+        """Room for the run's next token; others, or the run itself, give way where there is too little."""
+        pages = num_pages(len(run.ids))
+        while run.extent and not self._grow(run, pages):
+            if run.is_finished:
+                return False
+            self.preempt(self.running[-1])
+        return run.extent is not None
+
+    def _grow(self, run: LocalRun, pages: int) -> bool:
+        extent = run.extent
+        assert extent
+        if extent.num_pages >= pages or self.memory.extend(extent, pages):
+            return True
+        # With room to spare, a long reply moves seldom.
+        larger = self._allocate(pages + pages // 2) or self._allocate(pages)
+        if larger is None:
+            return self.memory.extend(extent, pages)
+        self.memory.copy(extent, larger, run.num_computed)
+        self.memory.release(extent)
+        run.extent = larger
+        return True
+
+    def _allocate(self, pages: int, spared: Held | None = None) -> Extent | None:
+        while True:
+            if extent := self.memory.allocate(pages):
+                return extent
+            if not self.prefixes.evict(spared):
+                return None
