@@ -84,7 +84,9 @@ class Architecture:
     def is_sparse(self, layer: int) -> bool:
         """Whether a layer has experts in place of one feed-forward part."""
         step = self.config.get("decoder_sparse_step", 1)
-        return bool(self.num_experts) and layer not in self.config.get("mlp_only_layers", ()) and (layer + 1) % step == 0
+        return (
+            bool(self.num_experts) and layer not in self.config.get("mlp_only_layers", ()) and (layer + 1) % step == 0
+        )
 
     def rotation(self, num_positions: int) -> torch.Tensor:
         """Complex numbers [num_positions, rotary_dim / 2] that turn a pair of numbers by its position.

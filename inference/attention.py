@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from inference.kv_cache import CHUNK, PAGE
 
@@ -38,7 +38,7 @@ class Attention(Protocol):
         """Prepare what all layers of one step share."""
 
     def __call__(self, queries: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
-        """[M, heads, dim] queries in the order of the spans, one layer's cache [T, 2, kv heads, dim] → [M, heads * dim]."""
+        """[M, heads, dim] in the order of the spans, a layer's cache [T, 2, kv heads, dim] → [M, heads * dim]."""
 
 
 class CpuAttention:
@@ -86,7 +86,7 @@ class CpuAttention:
         grouped = query.view(1, self._num_kv_heads, groups, self._head_dim)
         if groups < _LEAST_ROWS:
             grouped = torch.cat([grouped, grouped[:, :, :1].expand(-1, -1, _LEAST_ROWS - groups, -1)], 2)
-        found = F.scaled_dot_product_attention(grouped, seen[:1], seen[1:], attn_mask=mask)
+        found = functional.scaled_dot_product_attention(grouped, seen[:1], seen[1:], attn_mask=mask)
         into.view(1, self._num_kv_heads, groups, self._head_dim).copy_(found[:, :, :groups])
 
     def _attend_many(self, queries: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor, into: torch.Tensor) -> None:
@@ -96,7 +96,7 @@ class CpuAttention:
             queries = torch.cat([queries, queries[-1:].expand(num_rows - len(queries), -1, -1)])
         grouped = queries.view(num_rows, self._num_kv_heads, self._groups, self._head_dim).permute(1, 2, 0, 3)
         keys, values = seen[0, :, None].expand(shape), seen[1, :, None].expand(shape)
-        found = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
+        found = functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
         into.view(len(into), self._num_kv_heads, self._groups, self._head_dim).copy_(
             found.permute(2, 0, 1, 3)[: len(into)]
         )
@@ -142,7 +142,7 @@ class CudaAttention:
 
         num = self._num_spans
         pages = keys_values.view(-1, PAGE, *keys_values.shape[1:])
-        found = varlen_attn(
+        found: Any = varlen_attn(
             queries,
             pages[:, :, 0],
             pages[:, :, 1],
@@ -155,7 +155,8 @@ class CudaAttention:
             seqused_k=self._ends[:num],
             block_table=self._tables[:num],
         )
-        return found.flatten(1)
+        rows: torch.Tensor = found.flatten(1)
+        return rows
 
 
 assert CHUNK % _KEYS == 0

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import torch
 from safetensors import safe_open
@@ -21,9 +22,9 @@ class Checkpoint:
         self._prefixes = prefixes
         self._name = model_dir.name
 
-    def __enter__(self) -> Checkpoint:
+    def __enter__(self) -> Self:
         self._stack = ExitStack()
-        files = [self._stack.enter_context(safe_open(path, framework="pt")) for path in self._paths]  # type: ignore[no-untyped-call]
+        files = [self._stack.enter_context(safe_open(path, framework="pt")) for path in self._paths]
         self._files = {name: file for file in files for name in file.keys()}  # noqa: SIM118
         return self
 

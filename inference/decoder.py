@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from inference.architecture import Architecture
 from inference.attention import Attention
@@ -36,7 +36,7 @@ class Norm:
         self._weight, self._eps = weight, eps
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        return F.rms_norm(rows, self._weight.shape, self._weight, self._eps)
+        return functional.rms_norm(rows, self._weight.shape, self._weight, self._eps)
 
 
 class FeedForward:
@@ -47,7 +47,7 @@ class FeedForward:
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         gate, up = self._gate_up(rows).chunk(2, -1)
-        return self._down(F.silu(gate).mul_(up))
+        return self._down(functional.silu(gate).mul_(up))
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Decoder:
 
     def forward(self, inputs: Inputs, keys_values: torch.Tensor, attention: Attention) -> torch.Tensor:
         """Put the step's keys and values into the cache; return the logits [wanted, vocabulary] in float32."""
-        rows = F.embedding(inputs.ids, self._embedding).to(self.dtype)
+        rows = functional.embedding(inputs.ids, self._embedding).to(self.dtype)
         rotation = self._rotation[inputs.positions, None]
         for layer, cache in zip(self._layers, keys_values, strict=True):
             rows = rows.add_(self._attend(layer, layer.norm(rows), rotation, inputs.slots, cache, attention))
@@ -157,9 +157,7 @@ class Decoder:
         return FeedForward(self._linear(gate_up, None), self._read_linear(checkpoint, f"{name}.down_proj"))
 
     def _read_mixture(self, checkpoint: Checkpoint, name: str) -> Mixture:
-        experts = [
-            self._read_feed(checkpoint, f"{name}.experts.{i}") for i in range(self.architecture.num_experts)
-        ]
+        experts = [self._read_feed(checkpoint, f"{name}.experts.{i}") for i in range(self.architecture.num_experts)]
         router = checkpoint.get(f"{name}.gate.weight").to(self.device, self.dtype)
         is_normed = self.architecture.config.get("norm_topk_prob", False)
         return Mixture(router, experts, self.architecture.num_experts_per_token, is_normed=is_normed)
@@ -176,10 +174,14 @@ class Decoder:
         return linear(weight.to(self.device), bias.to(self.device) if bias is not None else None, self.format)
 
 
+def _pairs(heads: torch.Tensor) -> torch.Tensor:
+    return heads.view(*heads.shape[:-1], heads.shape[-1] // 2, 2)
+
+
 def _turn(heads: torch.Tensor, rotation: torch.Tensor) -> None:
     """Turn pairs of neighbouring numbers [M, heads, dim] in place by complex numbers [M, 1, dim / 2]."""
     if heads.dtype == torch.float32:
-        torch.view_as_complex(heads.unflatten(-1, (-1, 2))).mul_(rotation)
+        torch.view_as_complex(_pairs(heads)).mul_(rotation)
     else:
-        turned = torch.view_as_complex(heads.float().unflatten(-1, (-1, 2))) * rotation
+        turned = torch.view_as_complex(_pairs(heads.float())) * rotation
         heads.copy_(torch.view_as_real(turned).flatten(-2))

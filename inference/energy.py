@@ -15,6 +15,7 @@ class EnergyMeter:
 
     def __init__(self, device: torch.device) -> None:
         self.total_j: float | None = None
+        self._last = 0
         self._nvml: ctypes.CDLL | None = None
         if device.type == "cuda":
             self._open(device)

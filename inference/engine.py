@@ -16,7 +16,7 @@ from inference.detokenizer import Detokenizer, ThinkMarkers
 from inference.errors import ModelError, PromptTooLong
 from inference.local_run import LocalRun
 from inference.loop import BEAT_S, EngineLoop
-from inference.memory import Wishes
+from inference.memory import NO_WISHES, Wishes
 from inference.meter import Meter
 from inference.model_runner import ModelRunner, end_tokens
 from inference.prompt import Prompter
@@ -52,7 +52,7 @@ class LocalEngine(EngineLoop[LocalRun]):
         self._thread.start()
 
     @classmethod
-    def open(cls, model_dir: Path, device: str = "cpu", wishes: Wishes = Wishes()) -> LocalEngine:
+    def open(cls, model_dir: Path, device: str = "cpu", wishes: Wishes = NO_WISHES) -> LocalEngine:
         """Load a ready model directory; ModelError for one that is refused."""
         runner, prompter = ModelRunner(model_dir, device, wishes), Prompter(model_dir)
         prompter.limit_context(runner.plan.context_length)
@@ -112,6 +112,7 @@ class LocalEngine(EngineLoop[LocalRun]):
     def wake(self, run: LocalRun) -> None:
         """Every step looks at every run, so a cancelled one needs no more than that the loop is awake."""
 
+    @torch.inference_mode()
     def work(self) -> float:
         work = self._scheduler.plan()
         if not work:
@@ -130,11 +131,11 @@ class LocalEngine(EngineLoop[LocalRun]):
 
     def stats(self) -> EngineStats:
         scheduler = self._scheduler
-        running = list(scheduler.running)
+        running = [run for run in list(scheduler.running) if not run.is_finished]
         return self._meter.stats(
             num_waiting=len(scheduler.waiting),
             num_running=len(running),
-            kv_tokens=sum(run.num_computed for run in running) + scheduler.prefixes.num_tokens,
+            kv_tokens=sum(run.num_computed for run in list(scheduler.running)) + scheduler.prefixes.num_tokens,
             kv_capacity_tokens=scheduler.memory.capacity,
             num_preemptions=scheduler.num_preemptions,
         )

@@ -7,7 +7,7 @@ import warnings
 from typing import Literal, Protocol
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 Format = Literal["row8", "bf16", "fp32", "fp8"]
 
@@ -25,7 +25,7 @@ class DenseLinear:
         self.weight, self.bias = weight, bias
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        return F.linear(rows, self.weight, self.bias)
+        return functional.linear(rows, self.weight, self.bias)
 
 
 class Row8Linear:
@@ -85,9 +85,7 @@ class Float8Linear:
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         scales = (rows.abs().amax(1, keepdim=True).float() / 448).clamp_min(1e-12)
         inputs = (rows / scales).to(torch.float8_e4m3fn)
-        outputs = torch._scaled_mm(
-            inputs, self._weight, scale_a=scales, scale_b=self._scales.t(), out_dtype=rows.dtype
-        )
+        outputs = torch._scaled_mm(inputs, self._weight, scale_a=scales, scale_b=self._scales.t(), out_dtype=rows.dtype)
         return outputs if self.bias is None else outputs + self.bias
 
 

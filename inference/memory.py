@@ -58,8 +58,11 @@ class Wishes:
         return cls(cast("Format | None", chosen), _number("QWENWEB_SLOTS"), _number("QWENWEB_CONTEXT"))
 
 
+NO_WISHES = Wishes()
+
+
 def make_plan(
-    about: Architecture, model_dir: Path, device: torch.device, context_length: int, wishes: Wishes = Wishes()
+    about: Architecture, model_dir: Path, device: torch.device, context_length: int, wishes: Wishes = NO_WISHES
 ) -> Plan:
     """The best that fits; ModelError with what to choose instead when nothing does."""
     format_ = wishes.format or best_format(device)
@@ -75,7 +78,8 @@ def make_plan(
     if most <= 0 or context < min(_LEAST_CONTEXT, context_length):
         raise ModelError(
             f"{model_dir.name} needs about {(weights + _WORK_BYTES + per_token * _LEAST_CONTEXT) / 1e9:.1f} GB, and "
-            f"{max(free, 0) / 1e9:.1f} GB are free on {device}. Choose a smaller one: `manage.py models` marks what fits."
+            f"{max(free, 0) / 1e9:.1f} GB are free on {device}. "
+            "Choose a smaller one: `manage.py models` marks what fits."
         )
     return Plan(format_, num_slots, context, min(wanted, most), per_token)
 
@@ -85,7 +89,7 @@ def best_format(device: torch.device) -> Format:
         return "bf16"
     if Row8Linear.is_supported():
         return "row8"
-    return "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 
 def free_memory(device: torch.device) -> int:

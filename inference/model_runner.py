@@ -14,7 +14,7 @@ from inference.cuda_graphs import DecodeGraphs
 from inference.decoder import Decoder, Inputs
 from inference.errors import ModelError
 from inference.kv_cache import KVCache
-from inference.memory import Plan, Wishes, make_plan
+from inference.memory import NO_WISHES, Plan, Wishes, make_plan
 from inference.weights import check, context_length, read_json
 
 Tokens = Sequence[int]
@@ -23,7 +23,7 @@ Tokens = Sequence[int]
 class ModelRunner:
     """Weights, keys and values on one device; used by one thread."""
 
-    def __init__(self, model_dir: Path, device: str, wishes: Wishes = Wishes()) -> None:
+    def __init__(self, model_dir: Path, device: str, wishes: Wishes = NO_WISHES) -> None:
         check(model_dir)
         self.device = _device(device)
         if self.device.type == "cpu":

@@ -24,6 +24,7 @@ from inference.window import REPLY_TOKENS, ChatPrompter, Messages, Prompt, fit, 
 __all__ = ["ChatPrompter", "Prompt", "PromptTooLong", "Prompter"]
 
 NEWLINE = "\n"
+NO_PREFIX = Prefix()
 
 # A private character that marks places where a message holds the name of a control token.
 _MARK = "\ue0ff"
@@ -56,7 +57,7 @@ class Prompter:
         messages: Messages,
         enable_thinking: bool | None = None,
         max_prompt_tokens: int | None = None,
-        prefix: Prefix = Prefix(),
+        prefix: Prefix = NO_PREFIX,
     ) -> Prompt:
         """Drop the oldest turns until the rest fits; raise PromptTooLong when the newest turn alone does not."""
         begun = self._begun(messages, enable_thinking, prefix) if prefix else []

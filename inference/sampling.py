@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,7 +71,7 @@ def _adjust(row: torch.Tensor, choice: Choice) -> None:
         penalty = params.repetition_penalty
         row[seen] = torch.where(scores > 0, scores / penalty, scores * penalty)
     if (params.presence_penalty or params.frequency_penalty) and choice.reply:
-        said, counts = torch.tensor(choice.reply, device=row.device).unique(return_counts=True)
+        said, counts = torch.tensor(choice.reply, device=row.device).unique(return_counts=True)  # type: ignore[no-untyped-call]
         row[said] -= params.presence_penalty + params.frequency_penalty * counts
     for token, bias in params.logit_bias:
         if 0 <= token < len(row):
@@ -118,7 +117,9 @@ def _draw(
     places = (sums <= chances * sums[:, -1:]).sum(-1, keepdim=True).clamp_max_(shares.shape[1] - 1)
     found = best.indices[list(rows)].cpu().gather(1, places)[:, 0].tolist()
     return [
-        token if 0 < choice.params.top_k <= _MOST_CANDIDATES or is_out[i, -1] else _draw_from_all(logits[rows[i]], choice)
+        token
+        if 0 < choice.params.top_k <= _MOST_CANDIDATES or is_out[i, -1]
+        else _draw_from_all(logits[rows[i]], choice)
         for i, (token, choice) in enumerate(zip(found, choices, strict=True))
     ]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from inference.attention import Span
 from inference.contract import (
     ChatMessage,
     EngineInfo,
@@ -22,7 +23,10 @@ from inference.contract import (
     TextDelta,
 )
 from inference.detokenizer import Detokenizer, ThinkMarkers
-from inference.engine import LocalEngine, LocalRun
+from inference.engine import LocalEngine
+from inference.kv_cache import KVCache
+from inference.local_run import LocalRun
+from inference.memory import Wishes
 from inference.model_runner import ModelRunner
 from inference.prompt import Prompter
 from tests.inference.asking import answer, ask, end, reasoning
@@ -32,24 +36,29 @@ POISON = "Z"
 
 
 class TroubledRunner(ModelRunner):
-    """The real runner, which fails on purpose when the poison letter comes by and can be held."""
+    """The real runner, which fails on purpose when the poison letter comes by, can be held, and notes its steps."""
 
     trouble: BaseException | None = None
+    poison = -1
+    makes_nan = False
 
-    def __init__(self, model_dir: Path, device: str = "cpu") -> None:
+    def __init__(self, model_dir: Path, wishes: Wishes) -> None:
         self.gate = threading.Event()
         self.gate.set()
-        self.forwards: list[int] = []
-        super().__init__(model_dir, device)
+        self.steps: list[list[int]] = []
+        super().__init__(model_dir, "cpu", wishes)
 
-    def forward(self, ids: list[int], cache: Any) -> torch.Tensor:
+    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
         self.gate.wait()
-        self.forwards.append(len(ids))
-        if self.trouble and self.poison in ids:
+        self.steps.append([span.num_tokens for span in spans])
+        is_poisoned = [self.poison in span_tokens for span_tokens in tokens]
+        if self.trouble and any(is_poisoned):
             raise self.trouble
-        return super().forward(ids, cache)
-
-    poison = -1
+        logits = super().forward(tokens, spans, wanted)
+        if self.makes_nan:
+            last = [poisoned for poisoned, want in zip(is_poisoned, wanted, strict=True) if want]
+            logits[torch.tensor(last, dtype=torch.bool)] = float("nan")
+        return logits
 
 
 Build = Callable[..., tuple[LocalEngine, TroubledRunner]]
@@ -59,12 +68,18 @@ Build = Callable[..., tuple[LocalEngine, TroubledRunner]]
 def build(tiny_model_dir: Path) -> Iterator[Build]:
     engines: list[tuple[LocalEngine, TroubledRunner]] = []
 
-    def build_engine(ends: set[int] | None = None, trouble: BaseException | None = None) -> Any:
-        runner, prompter = TroubledRunner(tiny_model_dir), Prompter(tiny_model_dir)
+    def build_engine(
+        ends: set[int] | None = None, trouble: BaseException | None = None, pages: int | None = None, **wishes: Any
+    ) -> Any:
+        runner = TroubledRunner(tiny_model_dir, Wishes(**{"format": "fp32", "num_slots": 2, **wishes}))
+        prompter = Prompter(tiny_model_dir)
         tokenizer = Tokenizer.from_file(str(tiny_model_dir / "tokenizer.json"))
         runner.trouble, runner.poison = trouble, tokenizer.encode(POISON).ids[0]
-        runner.forwards.clear()
-        info = EngineInfo("tiny", "1", "cpu", "bfloat16", prompter.context_length, 2, has_thinking=True)
+        runner.steps.clear()
+        if pages:
+            runner.memory = KVCache(2, 1, 16, pages, torch.float32, runner.device)
+        num_slots = runner.plan.num_slots
+        info = EngineInfo("tiny", "1", "cpu", "fp32", prompter.context_length, num_slots, has_thinking=True)
         engines.append((LocalEngine(runner, prompter, tokenizer, ends or set(), info), runner))
         return engines[-1]
 
@@ -83,7 +98,7 @@ def greedy_ids(model_dir: Path, text: str, num_tokens: int) -> list[int]:
     """What transformers itself generates."""
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.bfloat16)
+    model: Any = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
     ids = Prompter(model_dir).build([ChatMessage("user", text)]).ids
     output = model.generate(
         torch.tensor([ids]), max_new_tokens=num_tokens, do_sample=False, eos_token_id=None, pad_token_id=0
@@ -104,27 +119,34 @@ def test_a_reply_is_started_fed_and_finished_with_exact_counts(tiny: LocalEngine
     assert 0 < times.device_s * 1000 <= times.prefill_ms + times.decode_ms
 
 
-def test_greedy_text_equals_that_of_transformers(tiny: LocalEngine, tiny_model_dir: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(tiny_model_dir / "tokenizer.json"))
+def test_greedy_text_equals_that_of_transformers(build: Build, tiny_model_dir: Path) -> None:
+    engine, _ = build()
     ids = greedy_ids(tiny_model_dir, "hello", 40)
-    events = list(tiny.submit(ask(sampling=SamplingParams(temperature=0, max_tokens=40))))
-    kept = ids[: next((i for i, token in enumerate(ids) if token in (256, 258)), 40)]
+    events = list(engine.submit(ask(sampling=SamplingParams(temperature=0, max_tokens=40))))
+    assert said(events) == decoded(tiny_model_dir, ids)
+    assert end(events).usage.completion_tokens == 40
+
+
+def said(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta | ReasoningDelta))
+
+
+def decoded(model_dir: Path, ids: list[int]) -> str:
+    tokenizer = Tokenizer.from_file(str(model_dir / "tokenizer.json"))
     detokenizer = Detokenizer(tokenizer, ThinkMarkers.of(tokenizer), is_thinking=False)
-    deltas = [delta for token in kept for delta in detokenizer.feed(token)] + detokenizer.close()
-    assert answer(events) == "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
-    assert end(events).usage.completion_tokens == len(kept)
+    deltas = [delta for token in ids for delta in detokenizer.feed(token)] + detokenizer.close()
+    return "".join(delta.text for delta in deltas)
 
 
 def test_a_prompt_in_pieces_gives_what_it_gives_whole(build: Build) -> None:
-    engine, runner = build()
     text = "some words " * 20
-    whole = list(engine.submit(ask(text, sampling=GREEDY)))
-    assert max(runner.forwards) > 200
-    engine._prefill_tokens = 16
-    runner.forwards.clear()
-    pieces = list(engine.submit(ask(text, sampling=GREEDY)))
-    assert max(runner.forwards) == 16
-    assert answer(whole) + reasoning(whole) == answer(pieces) + reasoning(pieces)
+    texts = []
+    for budget, longest in ((1024, 239), (16, 16)):
+        engine, runner = build()
+        engine._scheduler._prefill_tokens = budget
+        texts.append(said(list(engine.submit(ask(text, sampling=GREEDY)))))
+        assert max(map(max, runner.steps)) == longest
+    assert texts[0] == texts[1]
 
 
 def test_every_end_token_ends_the_reply_without_text(build: Build, tiny_model_dir: Path) -> None:
@@ -209,14 +231,14 @@ def test_a_cancel_ends_a_run_before_it_starts(build: Build) -> None:
 
 def test_a_cancel_ends_a_run_in_the_middle_of_its_prompt(build: Build) -> None:
     engine, runner = build()
-    engine._prefill_tokens = 8
+    engine._scheduler._prefill_tokens = 8
     runner.gate.clear()
     run = engine.submit(ask("x" * 300, sampling=GREEDY))
     run.cancel()
     runner.gate.set()
     events = list(run)
     assert end(events).reason == "cancelled" and not any(isinstance(event, Started) for event in events)
-    assert len(runner.forwards) <= 1
+    assert len(runner.steps) <= 1
 
 
 def test_a_cancel_while_tokens_come_ends_the_run_within_a_step(build: Build) -> None:
@@ -226,10 +248,10 @@ def test_a_cancel_while_tokens_come_ends_the_run_within_a_step(build: Build) -> 
     shown = [next(events) for _ in range(5)]
     runner.gate.clear()
     run.cancel()
-    before = len(runner.forwards)
+    before = len(runner.steps)
     runner.gate.set()
     finished = end(shown + list(events))
-    assert finished.reason == "cancelled" and len(runner.forwards) <= before + 1
+    assert finished.reason == "cancelled" and len(runner.steps) <= before + 1
 
 
 def test_a_reader_that_goes_away_ends_its_run(build: Build) -> None:
@@ -316,8 +338,8 @@ def test_a_stuck_device_counts_as_unhealthy_and_does_not_hold_up_a_shutdown(buil
 
 def test_whatever_happens_every_run_ends_once_and_starts_before_it_speaks(build: Build) -> None:
     chance = random.Random(5)
-    engine, _ = build(trouble=RuntimeError("broken"), ends={3, 77, 130})
-    engine._prefill_tokens = 32
+    engine, _ = build(trouble=RuntimeError("broken"), ends={3, 77, 130}, num_slots=5)
+    engine._scheduler._prefill_tokens = 32
     runs = [engine.submit(_any_request(chance, i)) for i in range(60)]
     cancelled = chance.sample(runs, 15)
     canceller = threading.Thread(target=lambda: list(map(LocalRun.cancel, cancelled)))
