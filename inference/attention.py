@@ -41,75 +41,122 @@ class Attention(Protocol):
         """[M, heads, dim] in the order of the spans, a layer's cache [T, 2, kv heads, dim] → [M, heads * dim]."""
 
 
+@dataclass(slots=True)
+class _Call:
+    """Spans that one call of the kernel computes."""
+
+    spans: list[Span]
+
+    @property
+    def is_decode(self) -> bool:
+        return self.spans[0].num_tokens == 1
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(span.num_tokens for span in self.spans)
+
+    @property
+    def num_keys(self) -> int:
+        return -(-self.spans[0].end // _KEYS) * _KEYS
+
+    @property
+    def gap(self) -> int:
+        """From one span's keys to the next one's, in tokens."""
+        return self.spans[1].offset - self.spans[0].offset if len(self.spans) > 1 else 0
+
+    def takes(self, span: Span) -> bool:
+        """Whether a span fits into the call."""
+        if span.num_tokens > 1 or not self.is_decode or -(-span.end // _KEYS) * _KEYS != self.num_keys:
+            return False
+        step = span.offset - self.spans[-1].offset
+        return step > 0 and (len(self.spans) == 1 or step == self.gap)
+
+
 class CpuAttention:
-    """One kernel call a span. A row's result depends, to the bit, on its own keys alone.
+    """As few kernel calls as there can be. A row's result depends, to the bit, on its own keys alone.
 
     That takes three rules, found by trial: keys come in multiples of 128, a call has at least four rows, and no span
     crosses a multiple of CHUNK. Then a token's numbers are the same computed alone, in a prompt's chunk or again later.
     """
 
-    def __init__(self, num_heads: int, num_kv_heads: int, head_dim: int, num_positions: int) -> None:
+    def __init__(
+        self, num_heads: int, num_kv_heads: int, head_dim: int, num_positions: int, dtype: torch.dtype
+    ) -> None:
         self._groups = num_heads // num_kv_heads
         self._num_kv_heads, self._head_dim = num_kv_heads, head_dim
         # A window into this is the mask of one query: zeros for the keys it sees, then minus infinity.
-        self._zeros_then_not = torch.zeros(num_positions + _KEYS + 1)
+        self._zeros_then_not = torch.zeros(num_positions + _KEYS + 1, dtype=dtype)
         self._num_zeros = num_positions
         self._zeros_then_not[num_positions:] = -math.inf
 
     def begin(self, spans: Sequence[Span]) -> None:
-        self._spans = spans
-        self._masks = [self._mask(span) for span in spans]
+        """Spans of one token that lie evenly in the cache and have as many keys are one call; a sorted row has most."""
+        self._calls: list[_Call] = []
+        last: _Call | None = None
+        for span in spans:
+            if last and last.takes(span):
+                last.spans.append(span)
+            else:
+                last = _Call([span])
+                self._calls.append(last)
+        self._masks = [self._mask(call) for call in self._calls]
 
     def __call__(self, queries: torch.Tensor, keys_values: torch.Tensor) -> torch.Tensor:
-        outputs = torch.empty_like(queries)
-        row = 0
-        for span, mask in zip(self._spans, self._masks, strict=True):
-            rows = slice(row, row + span.num_tokens)
-            attend = self._attend_one if span.num_tokens == 1 else self._attend_many
-            attend(queries[rows], self._seen(keys_values, span, mask.shape[-1]), mask, outputs[rows])
-            row += span.num_tokens
-        return outputs.flatten(1)
+        queries = queries.to(keys_values.dtype).view(-1, self._num_kv_heads, self._groups, self._head_dim)
+        outputs, row = [], 0
+        for call, mask in zip(self._calls, self._masks, strict=True):
+            num_rows = call.num_tokens
+            keys, values = self._seen(keys_values, call)
+            attend = self._attend_one if call.is_decode else self._attend_many
+            outputs.append(attend(queries[row : row + num_rows], keys, values, mask))
+            row += num_rows
+        return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).flatten(1)
 
-    def _seen(self, keys_values: torch.Tensor, span: Span, num_keys: int) -> torch.Tensor:
-        """[2, kv heads, keys, dim] of a span's reply, without a copy."""
-        kv_heads, dim = self._num_kv_heads, self._head_dim
-        width = kv_heads * dim
-        return keys_values.as_strided(
-            (2, kv_heads, num_keys, dim),
-            (width, dim, 2 * width, 1),
-            keys_values.storage_offset() + span.offset * 2 * width,
-        )
+    def _seen(self, cache: torch.Tensor, call: _Call) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values [spans, kv heads, keys, dim] of a call, without a copy."""
+        dim, width = self._head_dim, self._num_kv_heads * self._head_dim
+        shape = (len(call.spans), self._num_kv_heads, call.num_keys, dim)
+        strides = (2 * width * call.gap, dim, 2 * width, 1)
+        first = cache.storage_offset() + call.spans[0].offset * 2 * width
+        return cache.as_strided(shape, strides, first), cache.as_strided(shape, strides, first + width)
 
-    def _attend_one(self, query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor, into: torch.Tensor) -> None:
-        """The heads that share keys are the rows of one call."""
+    def _attend_one(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """[spans, kv heads, groups, dim]; the heads that share keys are the rows of the kernel."""
         groups = self._groups
-        grouped = query.view(1, self._num_kv_heads, groups, self._head_dim)
         if groups < _LEAST_ROWS:
-            grouped = torch.cat([grouped, grouped[:, :, :1].expand(-1, -1, _LEAST_ROWS - groups, -1)], 2)
-        found = functional.scaled_dot_product_attention(grouped, seen[:1], seen[1:], attn_mask=mask)
-        into.view(1, self._num_kv_heads, groups, self._head_dim).copy_(found[:, :, :groups])
+            queries = torch.cat([queries, queries[:, :, :1].expand(-1, -1, _LEAST_ROWS - groups, -1)], 2)
+        found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        return found[:, :, :groups] if groups < _LEAST_ROWS else found
 
-    def _attend_many(self, queries: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor, into: torch.Tensor) -> None:
-        num_rows = mask.shape[0]
-        shape = (self._num_kv_heads, self._groups, seen.shape[2], self._head_dim)
-        if num_rows > len(queries):
-            queries = torch.cat([queries, queries[-1:].expand(num_rows - len(queries), -1, -1)])
-        grouped = queries.view(num_rows, self._num_kv_heads, self._groups, self._head_dim).permute(1, 2, 0, 3)
-        keys, values = seen[0, :, None].expand(shape), seen[1, :, None].expand(shape)
-        found = functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
-        into.view(len(into), self._num_kv_heads, self._groups, self._head_dim).copy_(
-            found.permute(2, 0, 1, 3)[: len(into)]
+    def _attend_many(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """[tokens, kv heads, groups, dim]"""
+        num_tokens, num_rows = len(queries), len(mask)
+        if num_rows > num_tokens:
+            queries = torch.cat([queries, queries[-1:].expand(num_rows - num_tokens, -1, -1, -1)])
+        shape = (self._num_kv_heads, self._groups, *keys.shape[2:])
+        found = functional.scaled_dot_product_attention(
+            queries.permute(1, 2, 0, 3),
+            keys.transpose(0, 1).expand(shape),
+            values.transpose(0, 1).expand(shape),
+            attn_mask=mask,
         )
+        return found.permute(2, 0, 1, 3)[:num_tokens]
 
-    def _mask(self, span: Span) -> torch.Tensor:
-        num_keys = -(-span.end // _KEYS) * _KEYS
-        if span.num_tokens == 1:
-            first = self._num_zeros - span.end
-            return self._zeros_then_not[first : first + num_keys].view(1, 1, 1, num_keys)
+    def _mask(self, call: _Call) -> torch.Tensor:
+        num_keys = call.num_keys
+        if call.is_decode:
+            firsts = [self._num_zeros - span.end for span in call.spans]
+            rows = [self._zeros_then_not[first : first + num_keys] for first in firsts]
+            return torch.stack(rows).view(-1, 1, 1, num_keys)
+        span = call.spans[0]
         num_rows = max(span.num_tokens, _LEAST_ROWS)
         seen = torch.arange(span.start, span.start + num_rows).clamp_max(span.end - 1)
         is_hidden = torch.arange(num_keys)[None] > seen[:, None]
-        return torch.zeros(num_rows, num_keys).masked_fill_(is_hidden, -math.inf)
+        return self._zeros_then_not.new_zeros(num_rows, num_keys).masked_fill_(is_hidden, -math.inf)
 
 
 class CudaAttention:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from inference.architecture import Architecture
 from inference.attention import Attention
 from inference.checkpoint import Checkpoint
-from inference.linear import Format, Linear, linear
+from inference.linear import Format, Linear, Scratch, linear
 from inference.mixture import Mixture
 
 Feed = Callable[[torch.Tensor], torch.Tensor]
@@ -68,6 +68,7 @@ class Decoder:
         self.architecture = Architecture.of(model_dir)
         self.device, self.format = device, format_
         self.dtype = torch.float32 if format_ in ("row8", "fp32") else torch.bfloat16
+        self._scratch = Scratch()
         self._rotation = self.architecture.rotation(num_positions).to(device)
         with Checkpoint(model_dir) as checkpoint:
             self._read(checkpoint)
@@ -78,10 +79,17 @@ class Decoder:
         rotation = self._rotation[inputs.positions, None]
         for layer, cache in zip(self._layers, keys_values, strict=True):
             rows = rows.add_(self._attend(layer, layer.norm(rows), rotation, inputs.slots, cache, attention))
+            if layer is self._layers[-1] and len(inputs.wanted) < len(rows):
+                self._check(rows)
+                rows = rows[inputs.wanted]
             rows = rows.add_(layer.feed(layer.feed_norm(rows)))
-        if len(inputs.wanted) < len(rows):
-            rows = rows[inputs.wanted]
+        self._check(rows)
         return self._head(self._norm(rows)).float()
+
+    def _check(self, rows: torch.Tensor) -> None:
+        """In row8 a row that is no number would spoil the others', so that the step must not count."""
+        if self.format == "row8" and not torch.isfinite(rows.sum()):
+            raise FloatingPointError("a row holds what is not a number")
 
     def _attend(
         self,
@@ -101,8 +109,9 @@ class Decoder:
             keys = heads[:, about.num_heads : num_turned]
             keys.copy_(layer.key_norm(keys))
         _turn(heads[:, :num_turned, : about.rotary_dim], rotation)
-        cache.index_copy_(0, slots, heads[:, about.num_heads :].reshape(len(rows), *cache.shape[1:]))
-        return layer.output(attention(queries, cache))
+        keys_values = heads[:, about.num_heads :].to(cache.dtype).view(len(rows), *cache.shape[1:])
+        cache.index_copy_(0, slots, keys_values)
+        return layer.output(attention(queries, cache).to(self.dtype))
 
     def _read(self, checkpoint: Checkpoint) -> None:
         about = self.architecture
@@ -111,7 +120,7 @@ class Decoder:
             about_to = self._embedding.shape[0]
             raise ValueError(f"the embedding has {about_to} rows for a vocabulary of {about.vocab_size}")
         head = self._embedding if about.is_tied else checkpoint.get("lm_head.weight").to(self.device)
-        self._head = linear(head, None, self.format)
+        self._head = self._linear(head, None)
         self._norm = self._read_norm(checkpoint, "model.norm")
         self._layers = [self._read_layer(checkpoint, number) for number in range(about.num_layers)]
 
@@ -171,7 +180,8 @@ class Decoder:
         return self._linear(checkpoint.get(f"{name}.weight"), checkpoint.find(f"{name}.bias"))
 
     def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
-        return linear(weight.to(self.device), bias.to(self.device) if bias is not None else None, self.format)
+        bias = bias.to(self.device) if bias is not None else None
+        return linear(weight.to(self.device), bias, self.format, self._scratch)
 
 
 def _pairs(heads: torch.Tensor) -> torch.Tensor:

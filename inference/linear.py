@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Literal, Protocol
 
@@ -10,6 +9,8 @@ import torch
 from torch.nn import functional
 
 Format = Literal["row8", "bf16", "fp32", "fp8"]
+
+_TINY = torch.finfo(torch.float32).tiny
 
 
 class Linear(Protocol):
@@ -28,17 +29,37 @@ class DenseLinear:
         return functional.linear(rows, self.weight, self.bias)
 
 
+class Scratch:
+    """Memory in which one thread prepares the inputs of one product after another; it stays in the CPU's caches."""
+
+    def __init__(self) -> None:
+        self._inputs: dict[int, torch.Tensor] = {}
+        self._views: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def inputs(self, num_rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """[1 + num_rows, width] with -1 and +1 in the first row, and the rows behind it."""
+        key = num_rows, width
+        if key not in self._views:
+            if len(self._inputs.get(width, ())) <= num_rows:
+                self._inputs[width] = torch.zeros(num_rows + 1, width)
+                self._inputs[width][0, 0], self._inputs[width][0, -1] = -1.0, 1.0
+                self._views = {key: views for key, views in self._views.items() if key[1] != width}
+            pinned = self._inputs[width][: num_rows + 1]
+            self._views[key] = pinned, pinned[1:]
+        return self._views[key]
+
+
 class Row8Linear:
     """int8 weights with a scale per output, int8 activations with a scale per row, products exact in int32.
 
     Each row is divided by its own greatest number before it is rounded, so that one outlier coarsens its own row only.
     The kernel takes one range for all rows: a row in front that holds -1 and +1 pins it. So the result of a row is the
-    same, to the bit, whatever the other rows are.
+    same, to the bit, whatever the other rows are; unless one holds what is not a number, which spoils the range.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, scratch: Scratch) -> None:
         weight = weight.float()
-        scales = (weight.abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
+        scales = (weight.abs().amax(1) / 127).clamp_min(_TINY)
         with warnings.catch_warnings():
             # torch announces the end of quantized tensors; the kernel below has no other door yet.
             warnings.simplefilter("ignore")
@@ -46,19 +67,17 @@ class Row8Linear:
                 weight, scales.double(), torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
             )
             self._packed = torch.ops.quantized.linear_prepack(quantized, None)
-        self.bias = bias.float() if bias is not None else None
-        self._inputs = _pinned(1, weight.shape[1])
+        self._bias = bias.float() if bias is not None else None
+        self._width = weight.shape[1]
+        self._scratch = scratch
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        num_rows = rows.shape[0]
-        if len(self._inputs) <= num_rows:
-            self._inputs = _pinned(2 * num_rows, rows.shape[1])
-        inputs = self._inputs[: num_rows + 1]
-        scales = torch.linalg.vector_norm(rows, math.inf, -1, keepdim=True)
-        # A row of zeros, or of no numbers at all, must not become the range of the others.
-        torch.div(rows, scales, out=inputs[1:]).nan_to_num_(0.0)
-        outputs: torch.Tensor = torch.ops.quantized.linear_dynamic(inputs, self._packed)[1:]
-        return outputs.mul_(scales) if self.bias is None else torch.addcmul(self.bias, outputs, scales)
+        pinned, inputs = self._scratch.inputs(len(rows), self._width)
+        # A row of zeros must not divide by zero.
+        scales = rows.abs().amax(-1, keepdim=True).clamp_min_(_TINY)
+        torch.div(rows, scales, out=inputs)
+        outputs: torch.Tensor = torch.ops.quantized.linear_dynamic(pinned, self._packed)[1:]
+        return outputs.mul_(scales) if self._bias is None else torch.addcmul(self._bias, outputs, scales)
 
     @staticmethod
     def is_supported() -> bool:
@@ -66,12 +85,6 @@ class Row8Linear:
             "AVX2",
             "AVX512",
         )
-
-
-def _pinned(num_rows: int, width: int) -> torch.Tensor:
-    inputs = torch.zeros(num_rows + 1, width)
-    inputs[0, 0], inputs[0, -1] = -1.0, 1.0
-    return inputs
 
 
 class Float8Linear:
@@ -89,11 +102,11 @@ class Float8Linear:
         return outputs if self.bias is None else outputs + self.bias
 
 
-def linear(weight: torch.Tensor, bias: torch.Tensor | None, format_: Format) -> Linear:
+def linear(weight: torch.Tensor, bias: torch.Tensor | None, format_: Format, scratch: Scratch) -> Linear:
     """The product with `weight` [out, in] and `bias` [out] in a format; the tensors are on their device already."""
     match format_:
         case "row8":
-            return Row8Linear(weight, bias)
+            return Row8Linear(weight, bias, scratch)
         case "fp8":
             return Float8Linear(weight.bfloat16(), bias.bfloat16() if bias is not None else None)
     dtype = torch.bfloat16 if format_ == "bf16" else torch.float32

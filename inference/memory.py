@@ -31,6 +31,7 @@ class Plan:
     context_length: int
     pages: int
     bytes_per_token: int
+    kv_dtype: torch.dtype
 
     def __str__(self) -> str:
         tokens = self.pages * PAGE
@@ -68,7 +69,8 @@ def make_plan(
     format_ = wishes.format or best_format(device)
     free = free_memory(device)
     weights = _weight_bytes(model_dir, format_)
-    per_token = about.kv_bytes_per_token(torch.float32 if format_ in ("row8", "fp32") else torch.bfloat16)
+    kv_dtype = _kv_dtype(format_)
+    per_token = about.kv_bytes_per_token(kv_dtype)
     context = min(filter(None, (context_length, wishes.context_length, about.longest_attention)))
     num_slots = wishes.num_slots or _MOST_SLOTS[device.type]
     most = int((free - weights - _WORK_BYTES) * _SHARE[device.type]) // (per_token * PAGE)
@@ -81,7 +83,7 @@ def make_plan(
             f"{max(free, 0) / 1e9:.1f} GB are free on {device}. "
             "Choose a smaller one: `manage.py models` marks what fits."
         )
-    return Plan(format_, num_slots, context, min(wanted, most), per_token)
+    return Plan(format_, num_slots, context, min(wanted, most), per_token, kv_dtype)
 
 
 def best_format(device: torch.device) -> Format:
@@ -90,6 +92,12 @@ def best_format(device: torch.device) -> Format:
     if Row8Linear.is_supported():
         return "row8"
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+
+
+def _kv_dtype(format_: Format) -> torch.dtype:
+    """Keys and values are bf16 where the device computes with it: half the memory to hold and to read."""
+    is_slow = format_ == "row8" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.float32 if format_ == "fp32" or is_slow else torch.bfloat16
 
 
 def free_memory(device: torch.device) -> int:

@@ -13,7 +13,7 @@ from inference.attention import Attention, CpuAttention, CudaAttention, Span
 from inference.cuda_graphs import DecodeGraphs
 from inference.decoder import Decoder, Inputs
 from inference.errors import ModelError
-from inference.kv_cache import KVCache
+from inference.kv_cache import CHUNK, KVCache, num_pages
 from inference.memory import NO_WISHES, Plan, Wishes, make_plan
 from inference.weights import check, context_length, read_json
 
@@ -37,7 +37,7 @@ class ModelRunner:
             raise ModelError(f"The weights in {model_dir.name} do not fit their config.json.") from error
         self.vocab_size = about.vocab_size
         self.memory = KVCache(
-            about.num_layers, about.num_kv_heads, about.head_dim, self.plan.pages, self._decoder.dtype, self.device
+            about.num_layers, about.num_kv_heads, about.head_dim, self.plan.pages, self.plan.kv_dtype, self.device
         )
         self._attention = self._make_attention(about)
         self._graphs = DecodeGraphs(self._run, self.plan, self.device) if self.device.type == "cuda" else None
@@ -48,15 +48,30 @@ class ModelRunner:
         """Compute the tokens of each span; the logits [wanted spans, vocabulary] after the last token of those."""
         if self._graphs and self._graphs.can_replay(spans):
             return self._graphs.replay(tokens, spans)[torch.tensor(wanted)]
+        lengths = torch.tensor([span.num_tokens for span in spans])
+        return self._forward(tokens, spans, (lengths.cumsum(0) - 1)[torch.tensor(wanted)])
+
+    @torch.inference_mode()
+    def score(self, tokens: Tokens) -> torch.Tensor:
+        """The logits [tokens, vocabulary] after each token of a text, in memory of its own; not beside other work."""
+        extent = self.memory.allocate(num_pages(len(tokens)))
+        assert extent, "there is no memory for the text"
+        scores = []
+        for start in range(0, len(tokens), CHUNK):
+            piece = tokens[start : start + CHUNK]
+            scores.append(self._forward([piece], [Span(extent.offset, start, len(piece))], torch.arange(len(piece))))
+        self.memory.release(extent)
+        return torch.cat(scores)
+
+    def _forward(self, tokens: Sequence[Tokens], spans: Sequence[Span], wanted: torch.Tensor) -> torch.Tensor:
         places = torch.cat([torch.arange(span.start, span.end) for span in spans])
         offsets = torch.tensor([span.offset for span in spans])
         lengths = torch.tensor([span.num_tokens for span in spans])
-        last = (lengths.cumsum(0) - 1)[torch.tensor(wanted)]
         inputs = Inputs(
             ids=torch.tensor([token for span_tokens in tokens for token in span_tokens]).to(self.device),
             positions=places.to(self.device),
             slots=(places + offsets.repeat_interleave(lengths)).to(self.device),
-            wanted=last.to(self.device),
+            wanted=wanted.to(self.device),
         )
         self._attention.begin(spans)
         return self._run(inputs)
@@ -68,7 +83,7 @@ class ModelRunner:
         length = self.plan.context_length
         if self.device.type == "cuda":
             return CudaAttention(length, self.plan.pages, self.plan.num_slots + 1, self.device)
-        return CpuAttention(about.num_heads, about.num_kv_heads, about.head_dim, length)
+        return CpuAttention(about.num_heads, about.num_kv_heads, about.head_dim, length, self.plan.kv_dtype)
 
     def _warm_up(self) -> None:
         """The first forward reads the weights from disk; nobody's reply should wait for that."""

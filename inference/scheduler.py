@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 from inference.attention import Span
-from inference.kv_cache import Extent, KVCache, num_pages
+from inference.kv_cache import PAGE, Extent, KVCache, num_pages
 from inference.local_run import LocalRun
 from inference.prefix_cache import Held, PrefixCache, as_ids, num_shared
 from inference.run import OUT_OF_MEMORY
@@ -28,6 +28,11 @@ class Work(NamedTuple):
     @property
     def is_last(self) -> bool:
         return self.span.end == len(self.run.ids)
+
+
+def _place_in_memory(work: Work) -> tuple[int, int]:
+    """Rows that have as many pages, then as they lie in memory: that is how attention takes them together."""
+    return num_pages(work.span.end), work.span.offset
 
 
 class Scheduler:
@@ -51,7 +56,7 @@ class Scheduler:
         self._admit()
         work = [Work(run, run.span(1)) for run in list(self.running) if not run.is_prefilling and self._has_room(run)]
         # A run that had to give way in the meantime is out of this step.
-        work = [piece for piece in work if piece.run.extent]
+        work = sorted((piece for piece in work if piece.run.extent), key=_place_in_memory)
         # Beside decode rows a prompt gets smaller pieces, so that nobody's text stops for long.
         budget = self._prefill_tokens // 2 if work else self._prefill_tokens
         for run in self.running:
@@ -127,7 +132,8 @@ class Scheduler:
         source, shared = self.prefixes.longest(as_ids(run.ids), living, run.request.model)
         if source is None or shared < _LEAST_SHARED:
             source, shared = None, 0
-        pages = num_pages(len(run.ids) + 1)
+        # Room for the usual reply, so that most need not move.
+        pages = num_pages(min(len(run.ids) + PAGE, run.most_ids))
         if source and (extent := self.prefixes.take(source, shared)):
             run.extent, run.num_computed = extent, shared
             if not self._grow(run, pages):
