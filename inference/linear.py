@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 import torch
 from torch.nn import functional
 
+from inference.basis import mixed
+
 Format = Literal["row8", "bf16", "fp32", "fp8"]
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -85,6 +87,16 @@ class Row8Linear:
             "AVX2",
             "AVX512",
         )
+
+
+class MixedLinear:
+    """A product whose rows are mixed block by block first, and whose weights are so already."""
+
+    def __init__(self, product: Linear, block: int) -> None:
+        self._product, self._block = product, block
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        return self._product(mixed(rows, self._block))
 
 
 class Float8Linear:

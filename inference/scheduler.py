@@ -132,15 +132,16 @@ class Scheduler:
         source, shared = self.prefixes.longest(as_ids(run.ids), living, run.request.model)
         if source is None or shared < _LEAST_SHARED:
             source, shared = None, 0
-        # Room for the usual reply, so that most need not move.
-        pages = num_pages(min(len(run.ids) + PAGE, run.most_ids))
+        pages = num_pages(len(run.ids) + 1)
         if source and (extent := self.prefixes.take(source, shared)):
             run.extent, run.num_computed = extent, shared
             if not self._grow(run, pages):
                 self._release(run)
                 return False
         else:
-            run.extent = self._allocate(pages, spared=source)
+            # With room for the usual reply most need not move.
+            usual = num_pages(min(len(run.ids) + PAGE, run.most_ids))
+            run.extent = self.memory.allocate(max(pages, usual)) or self._allocate(pages, spared=source)
             if run.extent is None:
                 return False
             if source:

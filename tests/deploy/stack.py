@@ -15,7 +15,7 @@ from tests.deploy import commands
 from tests.deploy.code import ROOT, takes_file, variables
 
 # Read by libraries: the C library, OpenMP, huggingface_hub.
-OF_LIBRARIES = {"MALLOC_ARENA_MAX", "OMP_WAIT_POLICY", "HF_TOKEN"}
+OF_LIBRARIES = {"MALLOC_ARENA_MAX", "GOMP_SPINCOUNT", "HF_TOKEN"}
 Service = dict[str, Any]
 
 
