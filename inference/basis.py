@@ -21,7 +21,8 @@ def hadamard(size: int) -> torch.Tensor:
     matrix = torch.ones(1, 1)
     while len(matrix) < size:
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    return (matrix / size**0.5).contiguous()
+    scaled: torch.Tensor = matrix / size**0.5
+    return scaled.contiguous()
 
 
 def largest_block(width: int, most: int) -> int:
