@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from contextlib import ExitStack
 
 # As the product's workers have it; it is read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from bench.engine.run import ANCHORS, EVERYTHING, Bench, Plan
+from bench.engine.figures import NUM_TRIES
+from bench.engine.plan import Plan
+from bench.engine.run import ANCHORS, EVERYTHING, Bench
 
 
 def main() -> None:
+    # An exit by the way that stops what was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as closing:
         bench = Bench(_plan(), closing)
         bench.run()
@@ -30,9 +36,10 @@ def _plan() -> Plan:
     parser.add_argument(
         "--repeat", type=int, default=2, help="how often each is measured; the fastest quiet one counts"
     )
+    parser.add_argument("--tries", type=int, default=NUM_TRIES, help="how often at most, while others use the machine")
     options = parser.parse_args()
     chosen = options.only or tuple(name for name in EVERYTHING if name not in ANCHORS or not options.skip_anchors)
-    return Plan(chosen, options.replies, options.tokens, options.repeat, options.cached_anchors)
+    return Plan(chosen, options.replies, options.tokens, options.repeat, options.tries, options.cached_anchors)
 
 
 def _names(text: str) -> tuple[str, ...]:

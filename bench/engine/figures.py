@@ -77,10 +77,10 @@ class Measured(Generic[T]):
         return self.others_cpu <= MOST_OTHERS
 
 
-def measured(act: Callable[[], T]) -> list[Measured[T]]:
-    """Measure until the machine was quiet meanwhile, at most three times; all that was measured, the quiet one last."""
+def measured(act: Callable[[], T], num_tries: int) -> list[Measured[T]]:
+    """Measure until the machine was quiet meanwhile, so often at most; all that was measured, the quiet one last."""
     tries: list[Measured[T]] = []
-    while len(tries) < NUM_TRIES and not (tries and tries[-1].is_quiet):
+    while len(tries) < num_tries and not (tries and tries[-1].is_quiet):
         watch = Watch()
         figure = act()
         tries.append(Measured(figure, watch.others()))

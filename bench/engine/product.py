@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.engine.figures import Measured, Timed, fastest, measured, ratio
 from bench.engine.missing import Missing
 from bench.engine.ours import ask_all
+from bench.engine.plan import Plan
 from bench.engine.workload import prompts
 from inference.contract import ChatMessage, Engine
 from tests.stack import RunningStack
@@ -52,7 +53,7 @@ class Overhead:
         return f"Through the product {shown[0]}, the engine alone {shown[1]}: {self.ratio} (wanted: at least 0.95)."
 
 
-def overhead(engine: Engine, model_dir: Path, num_replies: int, num_tokens: int, num_rounds: int) -> Overhead:
+def overhead(engine: Engine, model_dir: Path, num_replies: int, plan: Plan) -> Overhead:
     """The engine alone and the product in turn.
 
     Both sample as the product does, as a person can't ask for greedy replies without an end; so what counts is the
@@ -60,12 +61,12 @@ def overhead(engine: Engine, model_dir: Path, num_replies: int, num_tokens: int,
     """
     alone: list[Measured[Timed]] = []
     through: list[Measured[Timed]] = []
-    with _stack(model_dir, num_tokens) as stack:
+    with _stack(model_dir, plan.num_tokens) as stack:
         crowd = Crowd(stack, num_replies)
         crowd.time(1)
-        for _ in range(num_rounds):
-            alone += measured(lambda: _alone(engine, num_replies, num_tokens))
-            through += measured(lambda: crowd.time(num_replies))
+        for _ in range(plan.num_rounds):
+            alone += measured(lambda: _alone(engine, num_replies, plan.num_tokens), plan.num_tries)
+            through += measured(lambda: crowd.time(num_replies), plan.num_tries)
     return Overhead(fastest(alone), fastest(through))
 
 

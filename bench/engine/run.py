@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import mean
@@ -16,6 +15,7 @@ from bench.engine.generate import Generate
 from bench.engine.llama import BatchedBench, LlamaServer
 from bench.engine.missing import Missing
 from bench.engine.ours import Ours
+from bench.engine.plan import Plan
 from bench.engine.report import Cells, Parts, last_line, loud, table
 from bench.engine.serve import TransformersServe
 from bench.engine.shelf import Shelf
@@ -29,15 +29,6 @@ T = TypeVar("T")
 ANCHORS = ("llama.cpp", "llama-server", "transformers-cb", "generate")
 PARTS = ("reuse", "disturbed", "quality", "product")
 EVERYTHING = (*ANCHORS, "engine", *PARTS)
-
-
-@dataclass(frozen=True)
-class Plan:
-    only: tuple[str, ...]
-    replies: tuple[int, ...]
-    num_tokens: int
-    num_rounds: int
-    use_shelf: bool
 
 
 class Contender(Protocol):
@@ -107,7 +98,7 @@ class Bench:
         is_anchor = contender.name in ANCHORS
         if self._plan.use_shelf and is_anchor and (kept := self._shelf.get(key)):
             return [kept]
-        tries = measured(lambda: contender.time(num_replies, self._plan.num_tokens))
+        tries = measured(lambda: contender.time(num_replies, self._plan.num_tokens), self._plan.num_tries)
         latest = tries[-1]
         print(
             f"{contender.name}, {num_replies} at once: {latest.figure.tokens_per_s:.1f} tokens/s, "
@@ -145,15 +136,14 @@ class Bench:
         from bench.engine.product import overhead
 
         num_replies = 8 if 8 in self._plan.replies else max(self._plan.replies)
-        num_tokens, num_rounds = self._plan.num_tokens, self._plan.num_rounds
-        found = overhead(self._engine, self._model_dir, num_replies, num_tokens, num_rounds)
+        found = overhead(self._engine, self._model_dir, num_replies, self._plan)
         print(found, flush=True)
         self._parts.product = found.ratio
         self._parts.others_cpu += [one.others_cpu for one in (found.alone, found.through) if one]
 
     def _judged(self, name: str, act: Callable[[], T]) -> T | None:
         """What was measured while the machine was quiet, said as it is; None when it never was."""
-        latest = measured(act)[-1]
+        latest = measured(act, self._plan.num_tries)[-1]
         print(latest.figure if latest.is_quiet else f"{name}: {loud(latest.others_cpu)}", flush=True)
         self._parts.others_cpu.append(latest.others_cpu)
         return latest.figure if latest.is_quiet else None
