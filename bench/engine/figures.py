@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from bench.engine.processors import Watch
+from bench.engine.processors import Watch, wait_for_quiet
 
 T = TypeVar("T")
 
@@ -81,6 +81,8 @@ def measured(act: Callable[[], T], num_tries: int) -> list[Measured[T]]:
     """Measure until the machine was quiet meanwhile, so often at most; all that was measured, the quiet one last."""
     tries: list[Measured[T]] = []
     while len(tries) < num_tries and not (tries and tries[-1].is_quiet):
+        if tries:
+            wait_for_quiet(MOST_OTHERS, most_s=60)
         watch = Watch()
         figure = act()
         tries.append(Measured(figure, watch.others()))
@@ -91,6 +93,10 @@ def fastest(tries: Sequence[Measured[Timed]]) -> Measured[Timed] | None:
     """The fastest of the quiet ones, as noise only ever slows; None when none was quiet: then nothing is judged."""
     quiet = [one for one in tries if one.is_quiet]
     return max(quiet, key=lambda one: one.figure.tokens_per_s, default=None)
+
+
+def loud(others_cpu: float) -> str:
+    return f"not judged: others took {others_cpu:.0%} of the processors, at most {MOST_OTHERS:.0%} may be."
 
 
 def ratio(one: float | None, other: float | None) -> float | None:

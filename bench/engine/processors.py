@@ -35,6 +35,16 @@ class Watch:
         return others_share(self._since, _now(), len(os.sched_getaffinity(0)))
 
 
+def wait_for_quiet(most_others: float, most_s: float) -> None:
+    """Return after two seconds in which others took no more than this share, and after `most_s` in any case."""
+    deadline = time.monotonic() + most_s
+    while time.monotonic() < deadline:
+        watch = Watch()
+        time.sleep(2)
+        if watch.others() <= most_others:
+            return
+
+
 def others_share(before: Moment, after: Moment, num_processors: int) -> float:
     busy_s, own_s = after.busy_s - before.busy_s, after.own_s - before.own_s
     available_s = (after.clock_s - before.clock_s) * num_processors

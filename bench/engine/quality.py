@@ -72,7 +72,10 @@ def bf16(model_dir: Path) -> Score:
     Only the last matrix is float32: in bf16 the best scores are often equal, and which of them comes first is chance.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    library: Any = logging
+    library.disable_progress_bar()
     loader: Any = AutoModelForCausalLM
     model = loader.from_pretrained(model_dir, dtype=torch.bfloat16).eval()
     head: torch.Tensor = model.lm_head.weight.float()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench.engine.figures import MOST_OTHERS, Measured, Timed, fastest, percentile, ratio
+from bench.engine.figures import Measured, Timed, fastest, loud, percentile, ratio
 
 ANCHORS = ("llama.cpp", "transformers-cb", "generate")
 _WIDTHS = (16, 8, 9, 10, 10, 10, 9, 9, 7)
@@ -113,7 +113,3 @@ def last_line(cells: Cells, parts: Parts, replies: Iterable[int]) -> str:
             "others_cpu": round(max(others), 3) if others else None,
         }
     )
-
-
-def loud(others_cpu: float) -> str:
-    return f"not judged: others took {others_cpu:.0%} of the processors, at most {MOST_OTHERS:.0%} may be."

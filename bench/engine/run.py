@@ -10,13 +10,13 @@ from statistics import mean
 from typing import Protocol, TypeVar
 
 from bench.engine import places
-from bench.engine.figures import Measured, Timed, measured
+from bench.engine.figures import Measured, Timed, loud, measured
 from bench.engine.generate import Generate
 from bench.engine.llama import BatchedBench, LlamaServer
 from bench.engine.missing import Missing
 from bench.engine.ours import Ours
 from bench.engine.plan import Plan
-from bench.engine.report import Cells, Parts, last_line, loud, table
+from bench.engine.report import Cells, Parts, last_line, table
 from bench.engine.serve import TransformersServe
 from bench.engine.shelf import Shelf
 from bench.engine.workload import burst
@@ -56,7 +56,7 @@ class Bench:
                 self._unless_missing(name, acts[name])
 
     def table(self) -> str:
-        return table(self._cells, self._plan.num_tokens) if self._cells.tries else "No bursts were measured."
+        return table(self._cells, self._plan.num_tokens) if self._cells.tries else ""
 
     def last_line(self) -> str:
         return last_line(self._cells, self._parts, self._plan.replies)
@@ -139,12 +139,14 @@ class Bench:
         found = overhead(self._engine, self._model_dir, num_replies, self._plan)
         print(found, flush=True)
         self._parts.product = found.ratio
-        self._parts.others_cpu += [one.others_cpu for one in (found.alone, found.through) if one]
+        self._parts.others_cpu += found.others_cpu
 
     def _judged(self, name: str, act: Callable[[], T]) -> T | None:
         """What was measured while the machine was quiet, said as it is; None when it never was."""
         latest = measured(act, self._plan.num_tries)[-1]
-        print(latest.figure if latest.is_quiet else f"{name}: {loud(latest.others_cpu)}", flush=True)
+        print(latest.figure, flush=True)
+        if not latest.is_quiet:
+            print(f"{name}: {loud(latest.others_cpu)}", flush=True)
         self._parts.others_cpu.append(latest.others_cpu)
         return latest.figure if latest.is_quiet else None
 
