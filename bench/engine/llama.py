@@ -25,18 +25,17 @@ _OPTIONS = (
     "-DLLAMA_USE_PREBUILT_UI=OFF",
     "-DLLAMA_OPENSSL=OFF",
 )
-_MOST_REPLIES = 64
 _CONTEXT = 512
 
 
-def binaries() -> Path:
+def programs() -> Path:
     """The directory of the built programs; built now where there is none."""
-    programs = PLACE / "build" / "bin"
-    if all((programs / target).exists() for target in _TARGETS):
-        return programs
+    built = PLACE / "build" / "bin"
+    if all((built / target).exists() for target in _TARGETS):
+        return built
     if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
         raise Missing("there is no C++ compiler on this machine to build llama.cpp with.")
-    python = places.environment("llama.cpp-venv", ["scikit-build-core==0.12.2", "flit-core==3.12.0", *_cmake()])
+    python = places.environment("llama.cpp-venv", ["scikit-build-core==0.11.6", "flit-core==4.2.0", *_cmake()])
     source = _source(python)
     print("Building llama.cpp from source: about ten minutes, once.", flush=True)
     path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -44,11 +43,11 @@ def binaries() -> Path:
     build = str(PLACE / "build")
     places.background(["cmake", "-S", str(source), "-B", build, "-G", "Ninja", *_OPTIONS], failing, path)
     places.background(["cmake", "--build", build, "--target", *_TARGETS], failing, path)
-    return programs
+    return built
 
 
 def _cmake() -> list[str]:
-    pins = {"cmake": "cmake==4.1.2", "ninja": "ninja==1.13.0"}
+    pins = {"cmake": "cmake==4.4.4", "ninja": "ninja==1.13.2"}
     return [pin for program, pin in pins.items() if not shutil.which(program)]
 
 
@@ -78,8 +77,8 @@ class BatchedBench:
 
     name = "llama.cpp"
 
-    def __init__(self, gguf: Path, prompt_tokens: int) -> None:
-        self._program = binaries() / "llama-batched-bench"
+    def __init__(self, programs: Path, gguf: Path, prompt_tokens: int) -> None:
+        self._program = programs / "llama-batched-bench"
         self._gguf = gguf
         self._prompt_tokens = prompt_tokens
 
@@ -114,11 +113,11 @@ def read_batched_bench(output: str) -> Timed:
 class LlamaServer(Server):
     name = "llama-server"
 
-    def __init__(self, gguf: Path, num_replies: int) -> None:
+    def __init__(self, programs: Path, gguf: Path, num_replies: int) -> None:
         super().__init__()
+        self._program = programs / "llama-server"
         self._gguf = gguf
         self._num_replies = num_replies
-        self._program = binaries() / "llama-server"
 
     def command(self, port: int) -> list[str]:
         threads = str(places.num_threads())

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Protocol, TypeVar
 
-from bench.engine import places
+from bench.engine import llama, places
 from bench.engine.figures import Measured, Timed, loud, measured
 from bench.engine.generate import Generate
 from bench.engine.llama import BatchedBench, LlamaServer
@@ -79,7 +79,7 @@ class Bench:
 
     def _contender(self, name: str) -> Contender:
         if name == "llama.cpp":
-            return BatchedBench(places.gguf(), self._mean_prompt_tokens())
+            return BatchedBench(llama.programs(), places.gguf(), self._mean_prompt_tokens())
         if name == "engine":
             ours = Ours(self._engine)
             ours.time(2, 8)
@@ -90,7 +90,7 @@ class Bench:
 
     def _outsider(self, name: str) -> LlamaServer | TransformersServe | Generate:
         if name == "llama-server":
-            return LlamaServer(places.gguf(), max(self._plan.replies))
+            return LlamaServer(llama.programs(), places.gguf(), max(self._plan.replies))
         return TransformersServe(self._model_dir) if name == "transformers-cb" else Generate(self._model_dir)
 
     def _time(self, contender: Contender, num_replies: int) -> list[Measured[Timed]]:
