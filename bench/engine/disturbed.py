@@ -14,8 +14,8 @@ from bench.engine.workload import burst, long_prompt
 from inference.contract import Engine
 
 NUM_RUNNING = 8
-CHUNK_TOKENS = 256
-"""What an engine on a CPU takes of a prompt in one step."""
+CHUNK_TOKENS = 128
+"""What the engine on a CPU takes of a prompt in one step, beside running replies."""
 _CALM_TOKENS = 32
 _NUM_CANCELLED = 3
 _MOST_S = 120
