@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property, partial
@@ -154,7 +155,9 @@ class Bench:
 
     @cached_property
     def _engine(self) -> Engine:
-        engine = open_engine(self._model_dir, "cpu")
+        model_dir, began_at = self._model_dir, time.monotonic()
+        engine = open_engine(model_dir, "cpu")
+        print(f"The engine started in {time.monotonic() - began_at:.1f} s: {engine.info.plan}", flush=True)
         self._closing.callback(engine.shutdown)
         return engine
 

@@ -11,7 +11,7 @@ from bench.engine.workload import Messages, opening, questions
 from inference.contract import ChatMessage, Engine, SamplingParams
 
 NUM_CONVERSATIONS = 3
-_REPLY_TOKENS = 24
+_REPLY_TOKENS = 36
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def prompts() -> tuple[str, ...]:
 
 @cache
 def questions() -> tuple[str, ...]:
-    """What the person asks in ten turns of one conversation; with replies of 24 tokens it grows to about 1,000."""
+    """What the person asks in ten turns of one conversation; with replies of 36 tokens it grows to about 1,000."""
     return tuple((TEXTS / "questions.txt").read_text(encoding="utf-8").splitlines())
 
 
