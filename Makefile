@@ -13,14 +13,14 @@ define install
 	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
 endef
 
-.PHONY: run help install test lint bench screenshots lock clean
+.PHONY: run help install test lint bench bench-engine screenshots lock clean
 
 run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
 	$(call install)
 	@exec $(PYTHON) manage.py up --host "$(LISTEN)" --port "$(PORT)"
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | column -t -s :
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s :
 
 test: ## set up what the tests need, and run them
 	$(call install,--dev)
@@ -40,6 +40,10 @@ lint: ## check style, types, templates and the borders between rooms
 bench: ## measure the reply stream; the last line is JSON
 	$(call install,--dev)
 	@$(PYTHON) -m bench.stream
+
+bench-engine: ## measure the engine beside llama.cpp and transformers (half an hour; OPTIONS=--help)
+	$(call install,--dev)
+	@$(PYTHON) -m bench.engine $(OPTIONS)
 
 screenshots: ## make the pictures in docs/screenshots
 	$(call install,--dev)

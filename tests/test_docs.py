@@ -66,10 +66,10 @@ def test_the_defaults_told_to_operators_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_exist(document: Path) -> None:
-    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
     services = set(Stack.read().services)
     for command in commands(document):
-        if target := re.search(r"\bmake ([a-z]+)", command):
+        if target := re.search(r"\bmake ([a-z-]+)", command):
             assert target[1] in targets, command
         for script in re.findall(r"\bsh (\S+/\S+)", command):
             assert (ROOT / script).exists(), command
