@@ -15,6 +15,7 @@ from inference.catalog import default_sampling
 from inference.contract import EngineInfo, EngineStats, Failure, GenerationRequest
 from inference.detokenizer import Detokenizer, ThinkMarkers
 from inference.errors import ModelError, PromptTooLong
+from inference.guide import GuidedText, Guides, mask
 from inference.local_run import LocalRun
 from inference.loop import BEAT_S, EngineLoop
 from inference.memory import NO_WISHES, Wishes
@@ -47,6 +48,7 @@ class LocalEngine(EngineLoop[LocalRun]):
         self._tokenizer = tokenizer
         self._markers = ThinkMarkers.of(tokenizer)
         self._ends = ends
+        self._guides = Guides(tokenizer, runner.vocab_size, ends)
         self._closing_ids = _closing_ids(tokenizer, self._markers)
         self._scheduler = Scheduler(runner.memory, info.num_slots, _PREFILL_TOKENS[runner.device.type])
         self._meter = Meter(runner.device)
@@ -93,6 +95,8 @@ class LocalEngine(EngineLoop[LocalRun]):
             self._prepare(run)
         except PromptTooLong as error:
             run.fail(too_long(error.num_tokens, error.limit))
+        except ValueError as error:
+            run.fail(bad_request(str(error)))
         except ModelError:
             log.exception("no prompt can be made")
             run.fail(POISON)
@@ -105,6 +109,9 @@ class LocalEngine(EngineLoop[LocalRun]):
         text = Detokenizer(
             self._tokenizer, self._markers, is_thinking, request.sampling.stop, is_begun=bool(request.prefix)
         )
+        if request.guide:
+            run.guided = self._guides.open(request.guide)
+            run.guided.accept(*self._tokenizer.encode(request.prefix.text, add_special_tokens=False).ids)
         run.prepare(prompt, text, self.info.context_length)
 
     # The loop's thread
@@ -182,6 +189,7 @@ class LocalEngine(EngineLoop[LocalRun]):
         last = [piece.is_last for piece in work]
         logits = self._runner.forward(tokens, [piece.span for piece in work], last)
         ending = [piece.run for piece in work if piece.is_last]
+        mask(logits, [run.guide for run in ending])
         chosen = choose(logits, [run.choice() for run in ending])
         self._meter.note(work, started_at)
         for run, span in work:
@@ -201,14 +209,18 @@ class LocalEngine(EngineLoop[LocalRun]):
             run.is_tainted = True
             run.fail(POISON)
             return
+        guide = run.guide
+        if guide and guide.failure:
+            run.fail(bad_request(guide.failure))
+            return
         token = self._forced(run, token)
         sampling = run.request.sampling
         if token in sampling.stop_ids or (token in self._ends and not sampling.ignore_end):
             run.finish("stop")
             return
-        self._say(run, token)
+        self._say(run, token, guide)
 
-    def _say(self, run: LocalRun, token: int) -> None:
+    def _say(self, run: LocalRun, token: int, guide: GuidedText | None) -> None:
         assert run.text
         run.ids.append(token)
         run.completion_tokens += 1
@@ -216,7 +228,9 @@ class LocalEngine(EngineLoop[LocalRun]):
         self._meter.note_token(run)
         for delta in run.text.feed(token):
             run.emit(delta)
-        if run.text.is_stopped:
+        if guide:
+            guide.accept(token)
+        if run.text.is_stopped or (guide and guide.is_done):
             run.finish("stop")
         elif len(run.ids) >= run.most_ids:
             run.finish("length")

@@ -16,6 +16,7 @@ from inference.window import Prompt
 
 if TYPE_CHECKING:
     from inference.detokenizer import Detokenizer
+    from inference.guide import GuidedText
 
 
 class LocalRun(EngineRun):
@@ -34,6 +35,7 @@ class LocalRun(EngineRun):
         self.forced: deque[int] = deque()
         """Tokens that come next whatever the model says."""
         self.text: Detokenizer | None = None
+        self.guided: GuidedText | None = None
         self.last_token_at = 0.0
 
     def prepare(self, prompt: Prompt, text: Detokenizer, context_length: int) -> None:
@@ -58,6 +60,11 @@ class LocalRun(EngineRun):
         assert self.extent
         room = CHUNK - self.num_computed % CHUNK
         return Span(self.extent.offset, self.num_computed, min(self.num_left, room, budget))
+
+    @property
+    def guide(self) -> GuidedText | None:
+        """What the next token must follow; reasoning is free, and so is what closes it."""
+        return None if self.forced or (self.text and self.text.is_thinking) else self.guided
 
     def choice(self) -> Choice:
         """How its next token is chosen."""
