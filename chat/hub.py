@@ -75,12 +75,12 @@ class Hub:
     # Following
 
     async def follow(self, generation: Generation, viewer_of: PageConsumer, after: Cursor) -> Viewer:
-        """Register first, then replay, then tail: the reader starts every feed at its beginning."""
+        """Register first, then replay, then tail: the reader starts every feed where its attempt begins."""
         generation_id = str(generation.id)
         feed = self._feeds.get(generation_id)
         is_new = feed is None
         if feed is None:
-            feed = Feed(generation_id)
+            feed = Feed(generation_id, Cursor(generation.open_attempt, 0))
             self._feeds[generation_id] = feed
         viewer = Viewer(feed, viewer_of.push, after)
         feed.viewers.add(viewer)
@@ -95,8 +95,8 @@ class Hub:
     def unfollow(self, viewer: Viewer) -> None:
         feed = viewer.feed
         feed.viewers.discard(viewer)
-        if not feed.viewers:
-            self._feeds.pop(feed.generation_id, None)
+        if not feed.viewers and self._feeds.get(feed.generation_id) is feed:
+            del self._feeds[feed.generation_id]
 
     async def _ring(self) -> None:
         """Make the blocking read return, so that it takes the new stream in; a lost ring costs a second."""

@@ -16,6 +16,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/deletion/", conversations.conversation_delete, name="conversation_delete"),
     path("chats/", chats.chats, name="chats"),
     path("generations/<uuid:generation_id>/cancellation/", generations.cancellation_create, name="cancellation_create"),
+    path("generations/<uuid:generation_id>/continuation/", generations.continuation_create, name="continuation_create"),
     path("model/", model.model, name="model"),
     path("setup/<str:token>/", setup.setup, name="setup"),
     path("healthz", health.healthz, name="healthz"),

@@ -24,7 +24,7 @@ export class ThinkingClock {
 
   start() {
     if (this.#timer || this.#isOver) return;
-    this.#startedAt = performance.now();
+    this.#startedAt = performance.now() - 1000 * Number(this.details.dataset.seconds ?? 0);
     this.details.hidden = false;
     this.details.dataset.live = "";
     if (!this.#hasReaderChosen) this.details.open = true;
