@@ -6,7 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from chat.markdown import BlockRenderer
+from django.utils.functional import Promise
+
+from chat.markdown import BlockRenderer, in_language
 from chat.reply_stream import START, Cursor
 
 Frame = dict[str, Any]
@@ -31,7 +33,7 @@ class Feed:
     def __init__(self, generation_id: str, after: Cursor = START) -> None:
         self.generation_id = generation_id
         self.cursor = after
-        self.stage: tuple[str, str] | None = None
+        self.stage: tuple[str, str | Promise] | None = None
         self.heard_at = time.monotonic()
         self.viewers: set[Viewer] = set()
         self.is_dirty = False
@@ -92,20 +94,21 @@ class Feed:
         """What brings a viewer's blocks of one zone up to date."""
         blocks = self._renderers[zone].blocks
         return [
-            viewer.patch(zone, index, blocks[index].html, blocks[index].code)
+            viewer.patch(zone, index, in_language(blocks[index].html, viewer.language), blocks[index].code)
             for index, stamp in enumerate(self._stamps[zone])
             if stamp > viewer.seen
         ]
 
 
 class Viewer:
-    """One page that follows one reply: how far it is, and how much of what was sent it has not drawn yet."""
+    """One page that follows one reply: its language, how far it is, and how much it was sent and has not drawn yet."""
 
     MOST_UNDRAWN_BYTES = 65_536
     PATIENCE_S = 30.0
 
-    def __init__(self, feed: Feed, push: Push, after: Cursor) -> None:
+    def __init__(self, feed: Feed, push: Push, after: Cursor, language: str) -> None:
         self.feed = feed
+        self.language = language
         self.seen = after
         self._push = push
         self._code_lengths: dict[tuple[str, int], tuple[int, int]] = {}

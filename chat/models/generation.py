@@ -6,8 +6,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
-from chat import hints, markdown
+from chat import failures, hints, markdown
 from chat.models.ids import uuid7
 from chat.models.message import Message
 from chat.models.usage import UsageRecord
@@ -132,6 +133,11 @@ class Generation(models.Model):
         return is_cut or self.status in {self.Status.STOPPED, self.Status.INTERRUPTED}
 
     @property
+    def failure(self) -> str:
+        """Why there is no whole reply, for who reads it now."""
+        return failures.in_words(self.error_text)
+
+    @property
     def reasoning_s(self) -> int:
         return max(1, round(self.reasoning_ms / 1000))
 
@@ -168,7 +174,7 @@ class Generation(models.Model):
         Raises Refused when there is nothing to go on with, or the conversation went on from somewhere else.
         """
         if self.message.conversation.active_leaf_id != self.message_id:
-            raise Refused("The conversation has gone on from here. Reload the page to see how.")
+            raise Refused(_("The conversation has gone on from here. Reload the page to see how."))
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
         ended_early = type(self).objects.filter(early | cut, id=self.id)
@@ -176,7 +182,7 @@ class Generation(models.Model):
             hints.wake()
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         elif not type(self).objects.open().filter(id=self.id).exists():
-            raise Refused("This reply has nothing left to continue. Ask for another one.")
+            raise Refused(_("This reply has nothing left to continue. Ask for another one."))
 
     def finish(self, told: Told, started: Started | None, finished: Finished, **how: Any) -> str | None:
         """Store the end of this attempt with all that was told; the new status, or None when the attempt is stale."""

@@ -4,14 +4,7 @@ import { get, signIn } from "./http.js";
 import { fragment, settle } from "./reply-article.js";
 import { ScrollFollower } from "./scroll-follower.js";
 import { socket } from "./socket.js";
-
-/** @type {Record<string, string>} */
-const ENDS = {
-  completed: "Reply finished",
-  stopped: "Reply stopped",
-  failed: "Reply failed",
-  interrupted: "Reply interrupted",
-};
+import { text } from "./texts.js";
 
 /** The open conversation: takes new turns in, follows the text down, and tells that a reply begins and ends. */
 export class ChatLog extends HTMLElement {
@@ -86,7 +79,7 @@ export class ChatLog extends HTMLElement {
 
   #started() {
     this.log.setAttribute("aria-busy", "true");
-    announce("Answering");
+    announce(text("answering"));
     this.#changed();
   }
 
@@ -94,7 +87,7 @@ export class ChatLog extends HTMLElement {
   #ended(status) {
     this.follower.grown();
     if (!this.isBusy) this.log.setAttribute("aria-busy", "false");
-    announce(ENDS[status] ?? "Reply ended");
+    announce(text(`end-${status}`));
     this.#changed();
   }
 

@@ -1,6 +1,7 @@
 // @ts-check
 import { post, signIn, wordsOf } from "./http.js";
 import { fragment, settle } from "./reply-article.js";
+import { text } from "./texts.js";
 
 /** `<reply-form>` around a form that asks for more of this reply, or for another one: sends it without leaving the page. */
 class ReplyForm extends HTMLElement {
@@ -28,7 +29,7 @@ class ReplyForm extends HTMLElement {
   #complain(words) {
     const complaint = this.querySelector("span[role=alert]") ?? document.createElement("span");
     complaint.setAttribute("role", "alert");
-    complaint.textContent = words || "This did not reach the server. Try again.";
+    complaint.textContent = words || text("not-reached");
     this.append(complaint);
   }
 }

@@ -9,7 +9,8 @@ from tests.stack import RunningStack
 from .conftest import Open
 from .steps import answer, ask, reply, wait_for_end
 
-QUESTION = "[[tokens=150;rate=50]] Tell me."
+QUESTION = "[[tokens=250;rate=50]] Tell me."
+LONG = "[[tokens=700;rate=60]] Tell me more."
 
 
 def stop(page: Page) -> str:
@@ -63,7 +64,7 @@ def test_S5_continue_goes_on_in_the_same_turn(page: Page) -> None:
 
 def test_S5_a_second_tab_goes_on_too_and_a_reload_in_the_middle_shows_everything(open_page: Open) -> None:
     desk = open_page()
-    ask(desk, QUESTION)
+    ask(desk, LONG)
     expect(answer(reply(desk))).not_to_be_empty()
     phone = open_page(desk.url, viewport={"width": 390, "height": 844})
     before = stop(desk)
