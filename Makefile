@@ -13,7 +13,7 @@ define install
 	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
 endef
 
-.PHONY: run help install test lint bench bench-engine screenshots lock clean
+.PHONY: run help install test lint bench bench-engine messages screenshots lock clean
 
 run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
 	$(call install)
@@ -44,6 +44,10 @@ bench: ## measure the reply stream; the last line is JSON
 bench-engine: ## measure the engine beside llama.cpp and transformers (half an hour; OPTIONS=--help)
 	$(call install,--dev)
 	@$(PYTHON) -m bench.engine $(OPTIONS)
+
+messages: ## collect the words of the page for translation, and compile the translations
+	$(call install,--dev)
+	@$(PYTHON) -m qwenweb.messages
 
 screenshots: ## make the pictures in docs/screenshots
 	$(call install,--dev)

@@ -33,7 +33,7 @@ def message(user: User, conversation_id: UUID, message_id: UUID) -> Message:
 def generation(user: User, generation_id: UUID) -> Generation:
     return _only(
         Generation.objects.select_related("message")
-        .only("status", "requested_by", "message__conversation")
+        .only("status", "attempt", "requested_by", "message__conversation")
         .filter(message__conversation__owner=user, id=generation_id)
     )
 

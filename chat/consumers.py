@@ -15,11 +15,16 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import Http404
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
 
 from chat import access
 from chat.database import db
 from chat.feed import Frame, Viewer
 from chat.hub import hub
+from chat.language import is_spoken
 from chat.models import Generation, User
 from chat.reply_stream import Cursor
 from chat.stages import Stage, stage_of
@@ -51,6 +56,9 @@ class PageConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.viewers: dict[str, Viewer] = {}
         self._num_bad_frames = 0
+        # As the page itself says: its browser may speak another language than the person chose.
+        asked = self.scope["query_string"].decode("latin-1").removeprefix("language=")
+        self.language = asked if is_spoken(asked) else settings.LANGUAGE_CODE
         if not self._is_from_own_page():
             await self.close(code=CLOSE_FOREIGN_ORIGIN)
             return
@@ -97,12 +105,17 @@ class PageConsumer(AsyncWebsocketConsumer):
             await self._take(_parsed(text_data, self.LONGEST_FRAME))
         except BadFrame as error:
             self._num_bad_frames += 1
-            await self.push({"type": "error", "text": str(error)})
+            await self._complain(error.args[0])
             if self._num_bad_frames >= self.MOST_BAD_FRAMES:
                 await self.close(code=CLOSE_BAD_FRAMES)
         except Exception:
             log.exception("socket.frame_failed")
-            await self.push({"type": "error", "text": "That did not work just now. Try again in a moment."})
+            await self._complain(_("That did not work just now. Try again in a moment."))
+
+    async def _complain(self, words: str | Promise) -> None:
+        with override(self.language):
+            text = str(words)
+        await self.push({"type": "error", "text": text})
 
     async def _take(self, frame: Frame) -> None:
         generation_id = _uuid(frame.get("generation"))
@@ -116,22 +129,22 @@ class PageConsumer(AsyncWebsocketConsumer):
                 if viewer := self.viewers.pop(str(generation_id), None):
                     hub().unfollow(viewer)
             case _:
-                raise BadFrame("This page sent something the server does not know. Reload it.")
+                raise BadFrame(_("This page sent something the server does not know. Reload it."))
 
     async def _follow(self, generation_id: UUID, after: Cursor) -> None:
         if former := self.viewers.pop(str(generation_id), None):
             hub().unfollow(former)
         if len(self.viewers) >= self.MOST_FOLLOWED:
-            raise BadFrame(f"A page can follow {self.MOST_FOLLOWED} replies at a time.")
+            raise BadFrame(format_lazy(_("A page can follow {most} replies at a time."), most=self.MOST_FOLLOWED))
         try:
             generation, stage = await db(_followed, self.user, generation_id)
         except Http404:
-            raise BadFrame("There is no such reply.") from None
+            raise BadFrame(_("There is no such reply.")) from None
         viewer = await hub().follow(generation, self, after)
         if not generation.is_over:
             self.viewers[str(generation_id)] = viewer
             if viewer.seen.n <= 1:
-                await self.push(stage.frame(str(generation_id)))
+                await self.push(stage.frame(str(generation_id), self.language))
 
     # Rights that end
 
@@ -165,15 +178,15 @@ def _followed(user: User, generation_id: UUID) -> tuple[Generation, Stage]:
 
 def _parsed(text: str | None, longest: int) -> Frame:
     if text is None:
-        raise BadFrame("Only text is understood here.")
+        raise BadFrame(_("Only text is understood here."))
     if len(text) > longest:
-        raise BadFrame("That is too long.")
+        raise BadFrame(_("That is too long."))
     try:
         frame: Any = json.loads(text)
     except (ValueError, RecursionError):
-        raise BadFrame("That is not JSON.") from None
+        raise BadFrame(_("That is not JSON.")) from None
     if not isinstance(frame, dict):
-        raise BadFrame("A JSON object is expected.")
+        raise BadFrame(_("A JSON object is expected."))
     return frame
 
 
@@ -181,11 +194,11 @@ def _uuid(value: object) -> UUID:
     try:
         return UUID(value) if isinstance(value, str) else UUID(None)
     except (ValueError, TypeError):
-        raise BadFrame("“generation” must name a reply.") from None
+        raise BadFrame(_("“generation” must name a reply.")) from None
 
 
 def _cursor(value: object) -> Cursor:
     try:
         return Cursor.parse(value if isinstance(value, str) else "")
     except ValueError:
-        raise BadFrame("A cursor looks like 1-17.") from None
+        raise BadFrame(_("A cursor looks like 1-17.")) from None

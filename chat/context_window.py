@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from chat.refused import Refused
 from inference import catalog
@@ -32,9 +33,8 @@ def refuse_over_long(text: str) -> None:
     prompter = _prompter(model_dir)
     num_tokens = prompter.count([ChatMessage("user", text)])
     if num_tokens > prompter.max_prompt_tokens:
-        raise Refused(
-            f"This message has {num_tokens:,} tokens; the model can read {prompter.max_prompt_tokens:,}. Shorten it."
-        )
+        words = _("This message has {number:,} tokens; the model can read {most:,}. Shorten it.")
+        raise Refused(words.format(number=num_tokens, most=prompter.max_prompt_tokens))
 
 
 @cache

@@ -6,7 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from chat.markdown import BlockRenderer
+from django.utils.functional import Promise
+
+from chat.markdown import BlockRenderer, in_language
 from chat.reply_stream import START, Cursor
 
 Frame = dict[str, Any]
@@ -14,6 +16,7 @@ Push = Callable[[Frame], Awaitable[int]]
 """Sends a frame to one page; how many bytes it was."""
 
 ZONES = ("reasoning", "answer")
+ZONE_OF = {"reasoning": "reasoning", "text": "answer"}
 
 
 class Feed:
@@ -27,17 +30,24 @@ class Feed:
     PAUSE_S = 0.03
     PAUSE_PER_RENDER = 8
 
-    def __init__(self, generation_id: str) -> None:
+    def __init__(self, generation_id: str, after: Cursor = START) -> None:
         self.generation_id = generation_id
-        self.cursor = START
-        self.status: str | None = None
-        self.stage: tuple[str, str] | None = None
+        self.cursor = after
+        self.stage: tuple[str, str | Promise] | None = None
         self.heard_at = time.monotonic()
         self.viewers: set[Viewer] = set()
         self.is_dirty = False
+        self._render_at = 0.0
+        self._begin(after.attempt)
+
+    def _begin(self, attempt: int) -> None:
+        """Each attempt tells the whole reply, from its first word."""
+        self._attempt = attempt
         self._renderers = {zone: BlockRenderer() for zone in ZONES}
         self._stamps: dict[str, list[Cursor]] = {zone: [] for zone in ZONES}
-        self._render_at = 0.0
+        self.status: str | None = None
+        for viewer in self.viewers:
+            viewer.forget_code()
 
     def take(self, cursor: Cursor, kind: str, data: str) -> None:
         """Take the next entry of the stream; one that is known already changes nothing."""
@@ -45,11 +55,10 @@ class Feed:
             return
         self.cursor = cursor
         self.heard_at = time.monotonic()
-        if kind == "reasoning":
-            self._renderers["reasoning"].append(data)
-            self.is_dirty = True
-        elif kind == "text":
-            self._renderers["answer"].append(data)
+        if zone := ZONE_OF.get(kind):
+            if cursor.attempt > self._attempt:
+                self._begin(cursor.attempt)
+            self._renderers[zone].append(data)
             self.is_dirty = True
         elif kind == "end":
             self.status = data
@@ -85,20 +94,21 @@ class Feed:
         """What brings a viewer's blocks of one zone up to date."""
         blocks = self._renderers[zone].blocks
         return [
-            viewer.patch(zone, index, blocks[index].html, blocks[index].code)
+            viewer.patch(zone, index, in_language(blocks[index].html, viewer.language), blocks[index].code)
             for index, stamp in enumerate(self._stamps[zone])
             if stamp > viewer.seen
         ]
 
 
 class Viewer:
-    """One page that follows one reply: how far it is, and how much of what was sent it has not drawn yet."""
+    """One page that follows one reply: its language, how far it is, and how much it was sent and has not drawn yet."""
 
     MOST_UNDRAWN_BYTES = 65_536
     PATIENCE_S = 30.0
 
-    def __init__(self, feed: Feed, push: Push, after: Cursor) -> None:
+    def __init__(self, feed: Feed, push: Push, after: Cursor, language: str) -> None:
         self.feed = feed
+        self.language = language
         self.seen = after
         self._push = push
         self._code_lengths: dict[tuple[str, int], tuple[int, int]] = {}
@@ -145,6 +155,10 @@ class Viewer:
         self._undrawn_since = time.monotonic()
         if was_behind:
             await self.show()
+
+    def forget_code(self) -> None:
+        """The code blocks sent so far are told anew, so what comes next is no addition to them."""
+        self._code_lengths.clear()
 
     def patch(self, zone: str, index: int, html: str, code: str | None) -> Frame:
         """One block for this viewer: whole, or, for code that is still being written, only what was added."""

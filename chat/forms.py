@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from allauth.account.forms import LoginForm
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.utils.translation import gettext_lazy as _
 
 from chat.models import User
 from chat.text import clean_text
@@ -30,6 +32,12 @@ class MessageForm(ReplyForm):
     parent = forms.UUIDField(required=False)
 
 
+class LanguageForm(forms.Form):
+    """The language of the page; none is that of the browser."""
+
+    language = forms.ChoiceField(choices=[("", ""), *settings.LANGUAGES], required=False)
+
+
 class SignInForm(LoginForm):  # type: ignore[misc]
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
@@ -42,18 +50,23 @@ class SignInForm(LoginForm):  # type: ignore[misc]
 class SetupForm(forms.Form):
     """The first administrator."""
 
-    name = forms.CharField(max_length=120, widget=forms.TextInput(attrs={"autocomplete": "name", "autofocus": True}))
-    email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "username"}))
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "name", "autofocus": True}),
+    )
+    email = forms.EmailField(label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "username"}))
     password = forms.CharField(
+        label=_("Password"),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="At least 10 characters, and nothing easy to guess.",
+        help_text=_("At least 10 characters, and nothing easy to guess."),
     )
 
     def clean_name(self) -> str:
         name = " ".join(clean_text(self.cleaned_data["name"]).split())
         if not name:
-            raise ValidationError("Enter your name.")
+            raise ValidationError(_("Enter your name."))
         return name
 
     def clean(self) -> None:

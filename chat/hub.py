@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import structlog
 from django.db import DatabaseError
 from django.template.loader import render_to_string
+from django.utils.translation import override
 from redis.exceptions import RedisError
 
 from chat import hints, reply_stream, valkey
@@ -75,14 +76,14 @@ class Hub:
     # Following
 
     async def follow(self, generation: Generation, viewer_of: PageConsumer, after: Cursor) -> Viewer:
-        """Register first, then replay, then tail: the reader starts every feed at its beginning."""
+        """Register first, then replay, then tail: the reader starts every feed where its attempt begins."""
         generation_id = str(generation.id)
         feed = self._feeds.get(generation_id)
         is_new = feed is None
         if feed is None:
-            feed = Feed(generation_id)
+            feed = Feed(generation_id, Cursor(generation.open_attempt, 0))
             self._feeds[generation_id] = feed
-        viewer = Viewer(feed, viewer_of.push, after)
+        viewer = Viewer(feed, viewer_of.push, after, viewer_of.language)
         feed.viewers.add(viewer)
         if generation.is_over:
             await self._end(feed, generation.status)
@@ -95,8 +96,8 @@ class Hub:
     def unfollow(self, viewer: Viewer) -> None:
         feed = viewer.feed
         feed.viewers.discard(viewer)
-        if not feed.viewers:
-            self._feeds.pop(feed.generation_id, None)
+        if not feed.viewers and self._feeds.get(feed.generation_id) is feed:
+            del self._feeds[feed.generation_id]
 
     async def _ring(self) -> None:
         """Make the blocking read return, so that it takes the new stream in; a lost ring costs a second."""
@@ -167,16 +168,17 @@ class Hub:
     async def _end(self, feed: Feed, status: str) -> None:
         """Show the last of a reply, then its finished message; the feed is done."""
         try:
-            html = await db(_finished_message, feed.generation_id)
+            html = await db(_finished_message, feed.generation_id, {viewer.language for viewer in feed.viewers})
         except DatabaseError as error:
             log.warning("hub.end_postponed", error=type(error).__name__)
             return
         self._feeds.pop(feed.generation_id, None)
         feed.close()
-        frame = {"type": "reply.end", "generation": feed.generation_id, "status": status, "html": html}
+        frame = {"type": "reply.end", "generation": feed.generation_id, "status": status}
         for viewer in list(feed.viewers):
             await viewer.show(even_if_behind=True)
-            await viewer.push(frame)
+            # Who came in the meantime may speak a language nobody else did.
+            await viewer.push({**frame, "html": html.get(viewer.language) or next(iter(html.values()), "")})
 
     # Mending
 
@@ -204,7 +206,7 @@ class Hub:
             elif (stage.stage, stage.text) != feed.stage and feed.cursor.n <= 1:
                 feed.stage = (stage.stage, stage.text)
                 for viewer in list(feed.viewers):
-                    await viewer.push(stage.frame(feed.generation_id))
+                    await viewer.push(stage.frame(feed.generation_id, viewer.language))
 
     async def _drop_lost_viewers(self) -> None:
         lost = [viewer for feed in self._feeds.values() for viewer in feed.viewers if viewer.is_lost]
@@ -239,8 +241,12 @@ class Hub:
                     await page.push({"type": "conversation.changed", "conversation": hint["conversation"]})
 
 
-def _finished_message(generation_id: str) -> str:
+def _finished_message(generation_id: str, languages: set[str]) -> dict[str, str]:
+    """The message of a reply in each of these languages; none when it is gone."""
     generation = Generation.objects.select_related("message").filter(id=generation_id).first()
-    if generation is None:
-        return ""
-    return render_to_string("chat/_message.html", {"message": generation.message, "generation": generation})
+    return {language: _message_html(generation, language) for language in languages} if generation else {}
+
+
+def _message_html(generation: Generation, language: str) -> str:
+    with override(language):
+        return render_to_string("chat/_message.html", {"message": generation.message, "generation": generation})

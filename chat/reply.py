@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from chat.database import borrowed
-from chat.models import Generation, Message
+from chat.models import Generation, Message, UsageRecord
 from chat.reply_stream import Kind, Told, Writer
 from inference.contract import (
     ChatMessage,
@@ -19,6 +19,7 @@ from inference.contract import (
     Failure,
     Finished,
     GenerationRequest,
+    Prefix,
     ReasoningDelta,
     Run,
     SamplingParams,
@@ -39,24 +40,34 @@ class RunningReply:
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
         self._is_cancelled = False
-        self._told = Told()
+        self._prefix = Prefix(generation.message.text, generation.message.reasoning)
+        self._told = Told(self._prefix.text, self._prefix.reasoning)
         self._started: Started | None = None
         self._submitted_at = time.monotonic()
         self._first_at: float | None = None
         self._reasoning_at: float | None = None
 
     def submit(self) -> None:
-        """Hand the request to the engine, with the branch that ends in this reply's question."""
-        generation = self.generation
+        """Hand the request to the engine, with the branch that ends in this reply's question.
+
+        What a continued reply has already is told first: its readers get all of it from this attempt.
+        """
+        generation, prefix = self.generation, self._prefix
         self._writer.tell(self._stream, "stage", "reading")
+        if prefix.reasoning:
+            self._writer.tell(self._stream, "reasoning", prefix.reasoning)
+        if prefix.text:
+            self._writer.tell(self._stream, "text", prefix.text)
+        self._sampling = _sampling(generation, self._engine.info.sampling)
         self._submitted_at = time.monotonic()
         self._run = self._engine.submit(
             GenerationRequest(
                 id=f"{generation.id}-{generation.attempt}",
                 messages=_prompt(generation.message),
-                sampling=self._sampling(),
+                sampling=self._sampling,
                 enable_thinking=generation.enable_thinking,
                 deadline_s=settings.DEADLINE_S,
+                prefix=prefix,
             )
         )
         if self._is_cancelled:
@@ -126,17 +137,33 @@ class RunningReply:
             "device": info.device,
             "dtype": info.dtype,
             "sampling": {
-                name: getattr(self._sampling(), name)
+                name: getattr(self._sampling, name)
                 for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop")
             },
             "ttft_ms": ttft_ms,
         }
 
-    def _sampling(self) -> SamplingParams:
-        """What was asked for, else what the model's makers recommend; never without an end."""
-        asked = self.generation.sampling
-        sampling = SamplingParams(**asked) if asked else self._engine.info.sampling
-        return sampling if sampling.max_tokens else replace(sampling, max_tokens=settings.MAX_TOKENS)
+
+def _sampling(generation: Generation, recommended: SamplingParams) -> SamplingParams:
+    """What was asked for, else what the model's makers recommend; never without an end, which lies further on for a
+    reply that has something already."""
+    asked = generation.sampling
+    sampling = SamplingParams(**{**asked, "stop": tuple(asked.get("stop", ()))}) if asked else recommended
+    num_tokens = _num_tokens(generation)
+    if sampling.max_tokens and not num_tokens:
+        return sampling
+    return replace(sampling, max_tokens=num_tokens + settings.MAX_TOKENS)
+
+
+def _num_tokens(reply: Generation) -> int:
+    """How many tokens a reply has.
+
+    Those of a worker that died were never counted. Then it is at most one for each byte: too many, but with too few
+    there might be no room to go on.
+    """
+    text = reply.message.reasoning + reply.message.text
+    ends = UsageRecord.objects.filter(generation_id=reply.id, status=Generation.Status.INTERRUPTED, completion_tokens=0)
+    return len(text.encode()) if text and ends.exists() else reply.completion_tokens
 
 
 def _prompt(reply: Message) -> tuple[ChatMessage, ...]:

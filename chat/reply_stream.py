@@ -1,7 +1,8 @@
 """The token stream of a reply in Valkey: an append-only log that any reader may replay and then tail.
 
 Entries have explicit ids `<attempt>-<n>`, n counting from 1. Sending one twice is refused by Valkey and so harmless,
-and the first entry of a higher attempt fences off whatever a worker of a lower attempt still sends. The id is the
+and the first entry of a higher attempt fences off whatever a worker of a lower attempt still sends. An attempt that
+goes on with a reply tells the text that is there first, so it can be read without those before it. The id is the
 reader's cursor. The writer keeps a reply's entries until its end, so a Valkey that restarts empty is filled again.
 """
 
@@ -63,12 +64,12 @@ def entries(client: redis.Redis, generation_id: object) -> list[tuple[Cursor, Ki
     return [(Cursor.parse(entry_id), fields["k"], fields["d"]) for entry_id, fields in found]
 
 
-def told(client: redis.Redis, generation_id: object) -> Told:
-    """What stands in a reply's stream, that is, what its readers may have seen."""
-    found = entries(client, generation_id)
+def told(client: redis.Redis, generation_id: object, attempt: int) -> Told:
+    """What one attempt put into a reply's stream, that is, what its readers may have seen."""
+    found = [(kind, data) for cursor, kind, data in entries(client, generation_id) if cursor.attempt == attempt]
     return Told(
-        text="".join(data for _, kind, data in found if kind == "text"),
-        reasoning="".join(data for _, kind, data in found if kind == "reasoning"),
+        text="".join(data for kind, data in found if kind == "text"),
+        reasoning="".join(data for kind, data in found if kind == "reasoning"),
     )
 
 

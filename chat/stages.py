@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext, override
+from django.utils.translation import gettext_lazy as _
+
 from chat.models import Generation, Worker
 
 WAITING_IS_KNOWN_S = 0.5
@@ -17,19 +21,21 @@ WAITING_IS_KNOWN_S = 0.5
 class Stage:
     status: str
     stage: str
-    text: str
+    text: str | Promise
 
     @property
     def is_over(self) -> bool:
         return self.status not in {"queued", "running"}
 
-    def frame(self, generation_id: str) -> dict[str, str]:
+    def frame(self, generation_id: str, language: str) -> dict[str, str]:
+        with override(language):
+            text = str(self.text)
         return {
             "type": "reply.status",
             "generation": generation_id,
             "status": self.status,
             "stage": self.stage,
-            "text": self.text,
+            "text": text,
         }
 
 
@@ -41,15 +47,15 @@ def stages(ids: Iterable[UUID]) -> dict[UUID, Stage]:
 def stage_of(status: str) -> Stage:
     if status == Generation.Status.QUEUED:
         return _waiting(int(time.monotonic() / WAITING_IS_KNOWN_S))
-    return Stage(status, "reading", "Reading your message")
+    return Stage(status, "reading", _("Reading your message"))
 
 
 def model_notice() -> str:
     """What stands in the way of an answer now, for the page; empty when a model is ready."""
     waiting = stage_of(Generation.Status.QUEUED)
     if waiting.stage == "loading":
-        return "The model is loading. You can write already: your message is answered as soon as it is ready."
-    return "" if waiting.stage == "waiting" else waiting.text
+        return gettext("The model is loading. You can write already: your message is answered as soon as it is ready.")
+    return "" if waiting.stage == "waiting" else str(waiting.text)
 
 
 @lru_cache(maxsize=1)
@@ -57,9 +63,9 @@ def _waiting(_period: int) -> Stage:
     """Why a queued reply waits. The same for all of them, so it is asked once a period and not for each."""
     states = dict(Worker.live().values_list("state", "notice"))
     if Worker.State.READY in states:
-        return Stage("queued", "waiting", "Waiting for a free place")
+        return Stage("queued", "waiting", _("Waiting for a free place"))
     if Worker.State.LOADING in states:
-        return Stage("queued", "loading", "The model is loading")
+        return Stage("queued", "loading", _("The model is loading"))
     if Worker.State.FAILED in states:
-        return Stage("queued", "no_worker", "The model could not be started. Your administrator can see why.")
-    return Stage("queued", "no_worker", "No model is running right now. Your message is kept and will be answered.")
+        return Stage("queued", "no_worker", _("The model could not be started. Your administrator can see why."))
+    return Stage("queued", "no_worker", _("No model is running right now. Your message is kept and will be answered."))

@@ -19,7 +19,7 @@ def interrupt_orphans() -> int:
     client = valkey.client()
     for generation in orphans:
         reply_stream.fence(client, generation.id, generation.attempt + 1)
-        status = generation.interrupt(reply_stream.told(client, generation.id))
+        status = generation.interrupt(reply_stream.told(client, generation.id, generation.attempt))
         if status:
             reply_stream.end(client, generation.id, generation.attempt + 1, status)
             log.warning("generation.interrupted", generation=str(generation.id), worker=str(generation.worker_id))

@@ -158,7 +158,9 @@ class InferenceWorker:
             log.exception("worker.reply_failed", generation=str(reply.generation.id))
         finally:
             with self._lock:
-                self._replies.pop(reply.generation.id, None)
+                # The next attempt may have taken its place already.
+                if self._replies.get(reply.generation.id) is reply:
+                    del self._replies[reply.generation.id]
             self._look.set()
 
     # Staying alive, stopping replies

@@ -152,7 +152,7 @@ def mask(logits: torch.Tensor, texts: Sequence[GuidedText | None]) -> None:
     So does the row of a text that fails. Called while a CUDA device still makes the logits, most of it costs no time.
     """
     bits = {row: text.allowed() for row, text in enumerate(texts) if text and not text.failure}
-    rows = [row for row in bits if not texts[row].failure]
+    rows = [row for row, text in enumerate(texts) if row in bits and text and not text.failure]
     if rows:
         packed = torch.stack([bits[row] for row in rows])
         biases = _biases(packed.to(logits.device), logits.shape[1], logits.dtype)

@@ -77,6 +77,7 @@ class ScriptedRun(EngineRun):
     tokens: list[str]
     stops: StopFilter
     num_dropped_messages = 0
+    num_held = 0
     first_due = 0.0
 
     def prepare(self, script: Script, prompter: ScriptedPrompter) -> None:
@@ -91,6 +92,21 @@ class ScriptedRun(EngineRun):
         self.num_reasoning = 0 if request.enable_thinking is False else self.script.reasoning
         self.tokens = _pieces(self.script.text, 3) if self.script.kind == "say" else _pieces(MARKDOWN, 4)
         self.stops = StopFilter(request.sampling.stop)
+        self.num_held = self._num_held()
+
+    def _num_held(self) -> int:
+        """How many tokens the prefix holds: as many of this reply's own as it begins with."""
+        prefix = self.request.prefix
+        if not prefix.text:
+            return _num_matching(prefix.reasoning, self._reasoning_token, self.num_reasoning)
+        if self.script.kind == "stamp":  # the time in it is another each time
+            return self.num_reasoning + len(_STAMP.findall(prefix.text))
+        return self.num_reasoning + _num_matching(prefix.text, self._token, self.num_tokens - self.num_reasoning)
+
+    @property
+    def place(self) -> int:
+        """Which token comes next, those of the prefix counted."""
+        return self.num_held + self.completion_tokens
 
     @property
     def num_tokens(self) -> float:
@@ -106,11 +122,11 @@ class ScriptedRun(EngineRun):
 
     @property
     def hangs(self) -> bool:
-        return self.script.mode == "hang" and self.completion_tokens >= (self.script.fail_at or 0)
+        return self.script.mode == "hang" and self.place >= (self.script.fail_at or 0)
 
     def step(self) -> None:
         """Emit the next token or the end."""
-        i = self.completion_tokens
+        i = self.place
         if self.started_at is None:
             sampling_seed = self.request.sampling.seed
             self.start(self.num_dropped_messages, self.seed if sampling_seed is None else sampling_seed)
@@ -129,11 +145,14 @@ class ScriptedRun(EngineRun):
         self.completion_tokens += 1
         if i < self.num_reasoning:
             self.reasoning_tokens += 1
-            self.emit(ReasoningDelta(_word(self.seed ^ 1, i)))
+            self.emit(ReasoningDelta(self._reasoning_token(i)))
             return
         self.emit(TextDelta(self.stops.feed(self._token(i - self.num_reasoning))))
         if self.stops.is_hit:
             self.finish("stop")
+
+    def _reasoning_token(self, i: int) -> str:
+        return _word(self.seed ^ 1, i)
 
     def _token(self, i: int) -> str:
         match self.script.kind:
@@ -145,6 +164,7 @@ class ScriptedRun(EngineRun):
         return self.tokens[i % len(self.tokens)]
 
 
+_STAMP = re.compile(r"‹\d+:\d+›")
 FAILURES = {"oom": OUT_OF_MEMORY, "poison": POISON}
 
 
@@ -228,6 +248,14 @@ def _word(seed: int, i: int) -> str:
         word = word.capitalize()
     end = "" if i % 12 != 11 else "." if i % 60 != 59 else ".\n\n"
     return f"{word}{end}" if i % 60 == 0 else f" {word}{end}"
+
+
+def _num_matching(text: str, token: Callable[[int], str], most: float) -> int:
+    """With how many of the first `most` tokens a text begins."""
+    num = at = 0
+    while at < len(text) and num < most and text.startswith(piece := token(num), at):
+        num, at = num + 1, at + len(piece)
+    return num
 
 
 def _pieces(text: str, length: int) -> list[str]:

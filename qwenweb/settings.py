@@ -109,10 +109,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "chat.language.LanguageMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -224,7 +224,9 @@ EMAIL_FILE_PATH = DATA_DIR / "mail"
 
 # Languages and time
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+# Before those of the applications: our words for "Password" or "Delete" are ours everywhere.
+LOCALE_PATHS = [BASE_DIR / "chat" / "locale"]
 TIME_ZONE = env("QWENWEB_TIME_ZONE", "UTC")
 USE_TZ = True
 

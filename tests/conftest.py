@@ -136,6 +136,9 @@ def _hash() -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(request: pytest.FixtureRequest) -> None:
+    from django.utils import translation
+
+    translation.deactivate()  # a request leaves its thread in the language it was answered in
     if "transactional_db" in request.fixturenames:
         from chat import stages, valkey
 

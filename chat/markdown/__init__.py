@@ -2,5 +2,6 @@
 
 from .blocks import Block, BlockRenderer, render, render_blocks
 from .plain import plain, title_from
+from .words import in_language
 
-__all__ = ["Block", "BlockRenderer", "plain", "render", "render_blocks", "title_from"]
+__all__ = ["Block", "BlockRenderer", "in_language", "plain", "render", "render_blocks", "title_from"]

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from chat import hints
 from chat.context_window import refuse_over_long
@@ -70,17 +71,17 @@ class Conversation(models.Model):
         above = parent or self.active_leaf_id
         leaf = self.messages.select_related("generation").filter(id=above).first() if above else None
         if parent and leaf is None:
-            raise Refused("The message you answered is gone. Reload the page to go on from here.")
+            raise Refused(_("The message you answered is gone. Reload the page to go on from here."))
         turn = self._turn_of(self.owner_id, client_id)
         if turn is None and leaf and leaf.role == Message.Role.ASSISTANT and not leaf.generation.is_over:
-            raise Refused("A reply is still being written. Stop it, or wait until it is done.")
+            raise Refused(_("A reply is still being written. Stop it, or wait until it is done."))
         return turn or self._add_turn(text, client_id, parent=leaf)
 
     def reply_again(self, message: Message, client_id: str) -> Turn:
         """Another reply to a message of this conversation, beside the earlier ones."""
         for sibling in message.children.select_related("generation"):
             if sibling.generation.client_id != client_id and not sibling.generation.is_over:
-                raise Refused("A reply to this message is still being written.")
+                raise Refused(_("A reply to this message is still being written."))
         return self._insert(message, client_id, is_new_message=False)
 
     def branch(self) -> list[Message]:
@@ -96,9 +97,10 @@ class Conversation(models.Model):
     def rename(self, title: str) -> None:
         title = " ".join(clean_text(title).split())
         if not title:
-            raise Refused("A title needs at least one character.")
+            raise Refused(_("A title needs at least one character."))
         if len(title) > self.TITLE_LENGTH:
-            raise Refused(f"A title can have {self.TITLE_LENGTH} characters; this one has {len(title)}.")
+            words = _("A title can have {most} characters; this one has {number}.")
+            raise Refused(words.format(most=self.TITLE_LENGTH, number=len(title)))
         self.title, self.has_manual_title = title, True
         self.save(update_fields=["title", "has_manual_title"])
         hints.conversation_changed(self.owner_id, self.id)
@@ -117,11 +119,10 @@ class Conversation(models.Model):
     def _accepted(cls, text: str) -> str:
         text = clean_text(text).strip()
         if not any(character.isprintable() and not character.isspace() for character in text):
-            raise Refused("Write something first.")
+            raise Refused(_("Write something first."))
         if len(text) > cls.MESSAGE_LENGTH:
-            raise Refused(
-                f"This message has {len(text):,} characters; it can have {cls.MESSAGE_LENGTH:,}. Send it in parts."
-            )
+            words = _("This message has {number:,} characters; it can have {most:,}. Send it in parts.")
+            raise Refused(words.format(number=len(text), most=cls.MESSAGE_LENGTH))
         refuse_over_long(text)
         return text
 

@@ -6,12 +6,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
-from chat import hints, markdown
+from chat import failures, hints, markdown
 from chat.models.ids import uuid7
 from chat.models.message import Message
 from chat.models.usage import UsageRecord
 from chat.models.worker import Worker
+from chat.refused import Refused
 from chat.reply_stream import Told
 from chat.text import clean_text
 from inference.contract import Finished, Started
@@ -27,6 +29,9 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
     def running(self) -> Self:
         return self.filter(status=Generation.Status.RUNNING)
 
+    def open(self) -> Self:
+        return self.queued() | self.running()
+
     def orphaned(self) -> Self:
         """Running, but the worker's lease has ended. Not judged before Postgres itself has been up for a lease."""
         living = Worker.objects.filter(id=models.OuterRef("worker_id"), beat_at__gt=Now() - Worker.lease())
@@ -34,9 +39,10 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
 
 class Generation(models.Model):
-    """One run of the model for one reply: its state, who holds it, how it was made and what it cost.
+    """The making of one reply: its state, who holds it, how it was made and what it cost.
 
-    Every write of a worker carries the attempt it was claimed with; a stale attempt changes nothing (I4).
+    Every write of a worker carries the attempt it was claimed with; a stale attempt changes nothing (I4). A reply that
+    is continued has one attempt more: its tokens and its time on the device add up, the rest tells of the last one.
     """
 
     class Status(models.TextChoices):
@@ -116,6 +122,22 @@ class Generation(models.Model):
         return self.status not in {self.Status.QUEUED, self.Status.RUNNING}
 
     @property
+    def open_attempt(self) -> int:
+        """The attempt that writes the reply, or is going to."""
+        return self.attempt + 1 if self.status == self.Status.QUEUED else self.attempt
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the reply ended before the model was done with it."""
+        is_cut = self.status == self.Status.COMPLETED and self.finish_reason == "length"
+        return is_cut or self.status in {self.Status.STOPPED, self.Status.INTERRUPTED}
+
+    @property
+    def failure(self) -> str:
+        """Why there is no whole reply, for who reads it now."""
+        return failures.in_words(self.error_text)
+
+    @property
     def reasoning_s(self) -> int:
         return max(1, round(self.reasoning_ms / 1000))
 
@@ -145,6 +167,22 @@ class Generation(models.Model):
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         elif mine.running().update(stop_requested_at=Now()):
             hints.stop(self.id)
+
+    def resume(self) -> None:
+        """Queue a reply that ended too early again, to go on from the text it has; one that is open stays as it is.
+
+        Raises Refused when there is nothing to go on with, or the conversation went on from somewhere else.
+        """
+        if self.message.conversation.active_leaf_id != self.message_id:
+            raise Refused(_("The conversation has gone on from here. Reload the page to see how."))
+        early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
+        cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
+        ended_early = type(self).objects.filter(early | cut, id=self.id)
+        if ended_early.update(status=self.Status.QUEUED, queued_at=Now(), **NOT_ENDED):
+            hints.wake()
+            hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
+        elif not type(self).objects.open().filter(id=self.id).exists():
+            raise Refused(_("This reply has nothing left to continue. Ask for another one."))
 
     def finish(self, told: Told, started: Started | None, finished: Finished, **how: Any) -> str | None:
         """Store the end of this attempt with all that was told; the new status, or None when the attempt is stale."""
@@ -176,9 +214,19 @@ class Generation(models.Model):
         )
 
     def interrupt(self, told: Told) -> str | None:
-        """Store what people were shown of a reply whose worker is gone."""
+        """Store what people were shown of a reply whose worker is gone.
+
+        A continued reply was shown with the text it had, even if its worker told nothing. The attempt after this one is
+        spent on the fence in the stream.
+        """
+        shown = Told(max(told.text, self.message.text, key=len), max(told.reasoning, self.message.reasoning, key=len))
         return self._end(
-            self.Status.INTERRUPTED, told, finish_reason="error", error_code="worker_lost", error_text=WORKER_LOST
+            self.Status.INTERRUPTED,
+            shown,
+            attempt=self.attempt + 1,
+            finish_reason="error",
+            error_code="worker_lost",
+            error_text=WORKER_LOST,
         )
 
     def _end(self, status: str, told: Told, **how: Any) -> str | None:
@@ -186,7 +234,9 @@ class Generation(models.Model):
         rendered = {"html": markdown.render(text), "reasoning_html": markdown.render(reasoning)}
         with transaction.atomic():
             mine = type(self).objects.running().filter(id=self.id, attempt=self.attempt)
-            if not mine.update(status=status, ended_at=Now(), reasoning_ms=told.reasoning_ms, **how):
+            sums = {name: models.F(name) + how[name] for name in ADDED_UP if name in how}
+            sums["reasoning_ms"] = models.F("reasoning_ms") + told.reasoning_ms
+            if not mine.update(status=status, ended_at=Now(), **{**how, **sums}):
                 return None
             Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
             self._enter_usage(status, how)
@@ -197,6 +247,7 @@ class Generation(models.Model):
         fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "device_s", "ttft_ms")
         UsageRecord.objects.create(
             generation_id=self.id,
+            attempt=self.attempt,
             user_id=self.requested_by_id,
             user_pseudonym=self.requested_by_id,
             model=how.get("model", self.model),
@@ -209,6 +260,17 @@ class Generation(models.Model):
     def statuses(cls, ids: Iterable[UUID]) -> dict[UUID, str]:
         return dict(cls.objects.filter(id__in=list(ids)).values_list("id", "status"))
 
+
+ADDED_UP = ("completion_tokens", "reasoning_tokens", "decode_ms", "device_s")
+NOT_ENDED: dict[str, Any] = {
+    "worker": None,
+    "claimed_at": None,
+    "stop_requested_at": None,
+    "ended_at": None,
+    "finish_reason": "",
+    "error_code": "",
+    "error_text": "",
+}
 
 WORKER_LOST = "The worker that wrote this reply stopped unexpectedly. What it had written is kept."
 

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import get_language
 
+from chat import markdown
 from chat.models.ids import uuid7
 
 if TYPE_CHECKING:
@@ -36,3 +38,12 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} message {self.id}"
+
+    @property
+    def shown_html(self) -> str:
+        """The rendering as it is shown to who reads it now."""
+        return markdown.in_language(self.html, get_language())
+
+    @property
+    def shown_reasoning_html(self) -> str:
+        return markdown.in_language(self.reasoning_html, get_language())

@@ -8,13 +8,15 @@ from chat.models.ids import uuid7
 
 
 class UsageRecord(models.Model):
-    """One line of the ledger, written once with the end of a generation and never changed.
+    """One line of the ledger, written once with the end of an attempt at a generation and never changed.
 
-    It stands apart from messages: deleting a chat or a user deletes no usage. Durations are milliseconds and seconds.
+    A reply that is continued has a line for each time. The ledger stands apart from messages: deleting a chat or a user
+    deletes no usage. Durations are milliseconds and seconds.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    generation_id = models.UUIDField(unique=True)
+    generation_id = models.UUIDField()
+    attempt = models.PositiveIntegerField(db_default=1)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="usage_records"
     )
@@ -29,6 +31,9 @@ class UsageRecord(models.Model):
     ttft_ms = models.FloatField(null=True)
     status = models.CharField(max_length=11)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["generation_id", "attempt"], name="usage_once_per_attempt"),)
 
     def __str__(self) -> str:
         return f"usage of generation {self.generation_id}"

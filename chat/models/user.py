@@ -7,6 +7,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from chat.models.ids import uuid7
 
@@ -31,11 +32,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person of the team; the e-mail address is the name to sign in with."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    email = models.EmailField("e-mail", unique=True)
-    name = models.CharField(max_length=120)
-    is_staff = models.BooleanField("administrator", default=False)
-    is_active = models.BooleanField("active", default=True)
-    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+    email = models.EmailField(_("e-mail"), unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    is_staff = models.BooleanField(_("administrator"), default=False)
+    is_active = models.BooleanField(_("active"), default=True)
+    language = models.CharField(_("language"), max_length=10, blank=True, default="", db_default="")
+    date_joined = models.DateTimeField(_("joined"), default=timezone.now, editable=False)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -53,6 +55,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Addresses are kept in small letters: that is how they are looked up at sign-in."""
         super().clean()
         self.email = self.email.lower()
+
+    def choose_language(self, code: str) -> None:
+        """The language of the page for this person from now on; "" is that of the browser."""
+        self.language = code
+        self.save(update_fields=["language"])
 
     def get_full_name(self) -> str:
         return self.name

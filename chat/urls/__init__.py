@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from chat.views import chats, conversations, generations, health, messages, model, pages, setup
+from chat.views import chats, conversations, generations, health, language, messages, model, pages, setup
 
 urlpatterns = [
     path("", pages.new_chat, name="new_chat"),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/deletion/", conversations.conversation_delete, name="conversation_delete"),
     path("chats/", chats.chats, name="chats"),
     path("generations/<uuid:generation_id>/cancellation/", generations.cancellation_create, name="cancellation_create"),
+    path("generations/<uuid:generation_id>/continuation/", generations.continuation_create, name="continuation_create"),
+    path("language/", language.language_update, name="language_update"),
     path("model/", model.model, name="model"),
     path("setup/<str:token>/", setup.setup, name="setup"),
     path("healthz", health.healthz, name="healthz"),

@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from chat import access
@@ -90,10 +91,10 @@ def _grouped(
 def _group(day: date, today: date) -> str:
     age = today - day
     if age < timedelta(days=1):
-        return "Today"
+        return _("Today")
     if age < timedelta(days=2):
-        return "Yesterday"
-    return "Previous 7 days" if age < timedelta(days=8) else "Older"
+        return _("Yesterday")
+    return _("Previous 7 days") if age < timedelta(days=8) else _("Older")
 
 
 def _open_conversation(request: Request) -> UUID | None:

@@ -27,7 +27,7 @@ def conversation_create(request: Request) -> HttpResponse:
     try:
         turn = Conversation.start(request.user, form["text"], form["client_id"])
     except Refused as refused:
-        return _refusal(request, refused, None, form["text"])
+        return refusal(request, refused, None, form["text"])
     return _answer(request, turn)
 
 
@@ -37,12 +37,12 @@ def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
     """Add a turn; or, for GET, the turns after one the page knows."""
     conversation = access.conversation(request.user, conversation_id)
     if request.method == "GET":
-        return _turns_after(conversation, request.GET.get("after", ""))
+        return _turns_after(conversation, request.GET.get("after", ""), request.GET.get("ended", ""))
     form = _valid(MessageForm(request.POST))
     try:
         turn = conversation.ask(form["text"], form["client_id"], form["parent"])
     except Refused as refused:
-        return _refusal(request, refused, conversation, form["text"])
+        return refusal(request, refused, conversation, form["text"])
     return _answer(request, turn)
 
 
@@ -57,10 +57,10 @@ def reply_create(request: Request, conversation_id: UUID, message_id: UUID) -> H
     try:
         turn = message.conversation.reply_again(message, form["client_id"])
     except Refused as refused:
-        return _refusal(request, refused, message.conversation)
+        return refusal(request, refused, message.conversation)
     if not request.htmx:
         return redirect("conversation_detail", conversation_id)
-    return HttpResponse(_message_html(turn.reply))
+    return HttpResponse(message_html(turn.reply))
 
 
 def _valid(form: ReplyForm) -> dict[str, Any]:
@@ -77,22 +77,34 @@ def _answer(request: Request, turn: Turn) -> HttpResponse:
     return HttpResponse(render_to_string("chat/_turn.html", {"turn": turn}), headers={"HX-Push-Url": address})
 
 
-def _refusal(request: Request, refused: Refused, conversation: Conversation | None, text: str = "") -> HttpResponse:
+def refusal(request: Request, refused: Refused, conversation: Conversation | None, text: str = "") -> HttpResponse:
     if not request.htmx:
         return page(request, conversation, text=text, refusal=str(refused))
     return HttpResponse(render_to_string("chat/_refusal.html", {"refusal": str(refused)}), status=422)
 
 
-def _turns_after(conversation: Conversation, after: str) -> HttpResponse:
-    """The messages below one on the active branch: 204 when there are none, 409 when that one is not on it any more."""
+def _turns_after(conversation: Conversation, after: str, ended: str) -> HttpResponse:
+    """The messages below one on the active branch: 204 when there are none, 409 when that one is not on it any more.
+
+    That one comes too when it is a reply that was continued since its end which the page knows.
+    """
     branch = conversation.branch()
     ids = [str(message.id) for message in branch]
     if after and after not in ids:
         return HttpResponse(status=409)
-    lacking = branch[ids.index(after) + 1 :] if after else branch
-    return HttpResponse("".join(_message_html(message) for message in lacking), status=200 if lacking else 204)
+    known = ids.index(after) if after else -1
+    is_known = not (after and _was_continued(branch[known], ended))
+    lacking = branch[known + is_known :]
+    return HttpResponse("".join(message_html(message) for message in lacking), status=200 if lacking else 204)
 
 
-def _message_html(message: Message) -> str:
+def _was_continued(message: Message, ended: str) -> bool:
+    if not ended or message.role != Message.Role.ASSISTANT:
+        return False
+    ended_at = message.generation.ended_at
+    return ended_at is None or ended_at.isoformat() != ended
+
+
+def message_html(message: Message) -> str:
     generation = message.generation if message.role == Message.Role.ASSISTANT else None
     return render_to_string("chat/_message.html", {"message": message, "generation": generation})

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from chat.models import Worker
@@ -29,4 +30,4 @@ def model(request: Request) -> HttpResponse:
 
 def model_status() -> ModelStatus:
     name = Worker.live().exclude(model="").values_list("model", flat=True).first()
-    return ModelStatus(name or settings.MODEL.rpartition("/")[2] or "No model yet", model_notice())
+    return ModelStatus(name or settings.MODEL.rpartition("/")[2] or _("No model yet"), model_notice())

@@ -1,16 +1,10 @@
 // @ts-check
 import { announce } from "./announce.js";
 import { get, signIn } from "./http.js";
+import { fragment, settle } from "./reply-article.js";
 import { ScrollFollower } from "./scroll-follower.js";
 import { socket } from "./socket.js";
-
-/** @type {Record<string, string>} */
-const ENDS = {
-  completed: "Reply finished",
-  stopped: "Reply stopped",
-  failed: "Reply failed",
-  interrupted: "Reply interrupted",
-};
+import { text } from "./texts.js";
 
 /** The open conversation: takes new turns in, follows the text down, and tells that a reply begins and ends. */
 export class ChatLog extends HTMLElement {
@@ -47,17 +41,26 @@ export class ChatLog extends HTMLElement {
   }
 
   get lastMessageId() {
-    return Array.from(this.querySelectorAll("[data-message-id]")).at(-1)?.getAttribute("data-message-id") ?? "";
+    return this.#lastMessage?.dataset.messageId ?? "";
   }
 
-  /** Adds the turns that are not here yet.
+  get #lastMessage() {
+    return /** @type {HTMLElement[]} */ (Array.from(this.querySelectorAll("[data-message-id]"))).at(-1);
+  }
+
+  /** Adds the turns that are not here yet; a reply that is here but was continued goes on.
    * @param {string} html
    * @param {Element} [place] an element that they replace; else they come at the end
    */
   adopt(html, place) {
-    const turns = document.createRange().createContextualFragment(html);
+    const turns = fragment(html);
     for (const article of turns.querySelectorAll("article")) {
-      if (this.querySelector(`[data-message-id="${article.dataset.messageId}"]`)) article.remove();
+      const known = /** @type {HTMLElement | null} */ (
+        this.querySelector(`[data-message-id="${article.dataset.messageId}"]`)
+      );
+      if (!known) continue;
+      article.remove();
+      if ((known.dataset.ended ?? "") !== (article.dataset.ended ?? "")) settle(known, article);
     }
     if (place) place.replaceWith(turns);
     else this.log.append(turns);
@@ -65,7 +68,9 @@ export class ChatLog extends HTMLElement {
   }
 
   async #catchUp() {
-    const response = await get(`/c/${this.conversation}/messages/?after=${this.lastMessageId}`).catch(() => null);
+    const ended = encodeURIComponent(this.#lastMessage?.dataset.ended ?? "");
+    const known = `after=${this.lastMessageId}&ended=${ended}`;
+    const response = await get(`/c/${this.conversation}/messages/?${known}`).catch(() => null);
     if (response?.status === 401) signIn();
     else if (response?.status === 404) location.assign("/");
     else if (response?.status === 409) location.reload();
@@ -74,7 +79,7 @@ export class ChatLog extends HTMLElement {
 
   #started() {
     this.log.setAttribute("aria-busy", "true");
-    announce("Answering");
+    announce(text("answering"));
     this.#changed();
   }
 
@@ -82,7 +87,7 @@ export class ChatLog extends HTMLElement {
   #ended(status) {
     this.follower.grown();
     if (!this.isBusy) this.log.setAttribute("aria-busy", "false");
-    announce(ENDS[status] ?? "Reply ended");
+    announce(text(`end-${status}`));
     this.#changed();
   }
 

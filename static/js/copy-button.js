@@ -1,5 +1,6 @@
 // @ts-check
 import { announce } from "./announce.js";
+import { text } from "./texts.js";
 
 const TICK_MS = 2000;
 
@@ -11,7 +12,7 @@ class CopyButton extends HTMLElement {
 
   async #copy() {
     await write(this.#text());
-    announce("Copied");
+    announce(text("copied"));
     this.dataset.copied = "";
     setTimeout(() => delete this.dataset.copied, TICK_MS);
   }

@@ -2,12 +2,11 @@
 import { ChatLog } from "./chat-log.js";
 import { Drafts } from "./drafts.js";
 import { clientId, post, signIn, wordsOf } from "./http.js";
+import { text } from "./texts.js";
 import { UnsentMessage } from "./unsent-message.js";
 
 /** @typedef {import("./drafts.js").Unsent} Unsent */
 
-const WAIT = "A reply is being written. Send this when it is done, or stop it first.";
-const UNSENT = "The message above is not sent yet: retry or discard it first.";
 const MANY_LINES = 8;
 
 /** The form at the foot of the page: keeps the draft, sends, and turns Send into Stop while a reply is written. */
@@ -88,8 +87,8 @@ class MessageComposer extends HTMLElement {
   }
 
   #obstacle() {
-    if (this.chat.isBusy || this.chat.isSending) return WAIT;
-    return this.chat.querySelector("unsent-message") ? UNSENT : "";
+    if (this.chat.isBusy || this.chat.isSending) return text("wait");
+    return this.chat.querySelector("unsent-message") ? text("unsent") : "";
   }
 
   /** @param {Unsent} message */
@@ -161,7 +160,7 @@ class MessageComposer extends HTMLElement {
     if (response?.status === 401) signIn();
     if (response?.ok) return;
     this.stop.disabled = false;
-    this.#tell("The reply could not be stopped. Try again.", "error");
+    this.#tell(text("not-stopped"), "error");
   }
 
   /** @param {string} text @param {"" | "error"} kind */
@@ -178,7 +177,7 @@ class MessageComposer extends HTMLElement {
     this.send.disabled = !this.text.value.trim();
     if (!isBusy) {
       this.stop.disabled = false;
-      if (this.hint.textContent === WAIT) this.#tell("");
+      if (this.hint.textContent === text("wait")) this.#tell("");
     }
     if (hadFocus && !isTouch()) this.text.focus();
     grow(this.text);

@@ -1,5 +1,6 @@
 // @ts-check
-import { ReplyBlocks, contentOf } from "./reply-blocks.js";
+import { fragment, part, settle } from "./reply-article.js";
+import { ReplyBlocks } from "./reply-blocks.js";
 import { socket } from "./socket.js";
 import { ThinkingClock } from "./thinking-clock.js";
 
@@ -53,7 +54,8 @@ class ReplyStream extends HTMLElement {
     }
     this.cursor = frame.cursor;
     article.dataset.status = "running";
-    if (!reasoning.isEmpty) clock.start();
+    clock.details.hidden = reasoning.isEmpty;
+    if (!reasoning.isEmpty && answer.isEmpty) clock.start();
     if (!answer.isEmpty) {
       clock.stop();
       answer.element.dataset.live = "";
@@ -70,34 +72,11 @@ class ReplyStream extends HTMLElement {
   /** @param {import("./socket.js").EndFrame} frame */
   #end(frame) {
     const { article } = this;
-    const template = document.createElement("template");
-    template.innerHTML = frame.html;
-    const final = template.content.querySelector("article");
-    this.clock.stop();
-    if (final) settle(article, final);
+    const final = fragment(frame.html).querySelector("article");
     this.remove();
+    if (final) settle(article, final);
     article.dispatchEvent(new CustomEvent("reply:end", { bubbles: true, detail: frame.status }));
   }
-}
-
-/** Turns the live article into the final one; what reads the same stays, with the selection in it.
- * @param {HTMLElement} live @param {HTMLElement} final
- */
-function settle(live, final) {
-  for (const fresh of final.querySelectorAll("[data-part]")) {
-    const stale = live.querySelector(`[data-part="${/** @type {HTMLElement} */ (fresh).dataset.part}"]`);
-    if (!stale || contentOf(stale) === contentOf(fresh)) continue;
-    stale.replaceWith(fresh);
-  }
-  const thinking = live.querySelector("details");
-  if (thinking) thinking.hidden = final.querySelector("details")?.hidden ?? true;
-  live.dataset.status = final.dataset.status;
-  part(live, "answer").removeAttribute("data-live");
-}
-
-/** @param {HTMLElement} element @param {string} name */
-function part(element, name) {
-  return /** @type {HTMLElement} */ (element.querySelector(`[data-part="${name}"]`));
 }
 
 /** Calls back once what was changed is on the screen; a hidden page paints nothing and must not hold the server up.

@@ -32,7 +32,8 @@ export class PageSocket extends EventTarget {
     if (this.#socket || this.#isEnded) return;
     clearTimeout(this.#retry);
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/ws/`);
+    const language = document.documentElement.lang;
+    const socket = new WebSocket(`${scheme}://${location.host}/ws/?language=${language}`);
     this.#socket = socket;
     socket.onopen = () => this.#opened();
     socket.onmessage = (event) => this.#receive(JSON.parse(event.data));

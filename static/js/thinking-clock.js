@@ -1,4 +1,5 @@
 // @ts-check
+import { text } from "./texts.js";
 
 /** The thinking block of a reply: open with the seconds counting while the model thinks, closed when it answers.
  *
@@ -24,7 +25,7 @@ export class ThinkingClock {
 
   start() {
     if (this.#timer || this.#isOver) return;
-    this.#startedAt = performance.now();
+    this.#startedAt = performance.now() - 1000 * Number(this.details.dataset.seconds ?? 0);
     this.details.hidden = false;
     this.details.dataset.live = "";
     if (!this.#hasReaderChosen) this.details.open = true;
@@ -36,12 +37,12 @@ export class ThinkingClock {
     if (!this.#timer || this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#timer);
-    this.label.textContent = `Thought for ${this.seconds} s`;
+    this.label.textContent = text("thought", { seconds: this.seconds });
     delete this.details.dataset.live;
     if (!this.#hasReaderChosen) this.details.open = false;
   }
 
   #tick() {
-    this.label.textContent = `Thinking… ${this.seconds} s`;
+    this.label.textContent = text("thinking", { seconds: this.seconds });
   }
 }

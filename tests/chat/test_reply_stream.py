@@ -22,7 +22,7 @@ def writer(db: None) -> Iterator[Writer]:
 
 
 def text_of(reply: OpenReply) -> str:
-    return reply_stream.told(valkey.client(), reply.generation_id).text
+    return reply_stream.told(valkey.client(), reply.generation_id, reply.attempt).text
 
 
 def ended(reply: OpenReply) -> bool:

@@ -47,7 +47,8 @@ class Model:
 
     def grow(self, text: GuidedText, seed: int, is_whole: Check, so_far: str = "", num_tokens: int = 4000) -> str:
         """A whole answer by random choices; an end may be offered only where what is there is whole."""
-        random, ids = torch.Generator().manual_seed(seed), []
+        ids: list[int] = []
+        random = torch.Generator().manual_seed(seed)
         while len(ids) < num_tokens and not text.is_done:
             logits = torch.randn(3, self.vocab_size, generator=random)
             logits[:, self.tempting] = 100.0

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from inference import open_engine, open_prompter
-from inference.contract import ChatMessage, ReasoningDelta, SamplingParams, Started, TextDelta
+from inference.contract import ChatMessage, Prefix, ReasoningDelta, SamplingParams, Started, TextDelta
 from inference.errors import ModelError, PromptTooLong
 from inference.scripted import ScriptedEngine, ScriptedPrompter
-from tests.inference.asking import answer, ask, end
+from tests.inference.asking import answer, ask, end, reasoning
 
 Open = Callable[[str], ScriptedEngine]
 
@@ -44,6 +44,40 @@ def test_started_comes_first_and_finished_last_with_exact_counts(scripted: Open)
     usage = end(events).usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens) == (started.prompt_tokens, 8, 3)
     assert end(events).reason == "stop"
+
+
+@pytest.mark.parametrize("kind", ["words", "markdown", "say"])
+@pytest.mark.parametrize("num", [1, 4, 9, 10, 11, 29, 30])
+def test_a_reply_that_is_continued_is_the_same_as_one_in_a_piece(scripted: Open, kind: str, num: int) -> None:
+    engine = scripted(f"tokens=20;reasoning=10;{kind}")
+    question = "hello" if kind != "say" else "[[say]]" + "A text of sixty characters, in which each token has three of"
+    whole = list(engine.submit(ask(question)))
+    first = list(engine.submit(ask(question, sampling=SamplingParams(max_tokens=num))))
+    prefix = Prefix(answer(first), reasoning(first))
+    rest = list(engine.submit(ask(question, prefix=prefix)))
+
+    assert prefix.reasoning + reasoning(rest) == reasoning(whole)
+    assert prefix.text + answer(rest) == answer(whole)
+    counts = [end(events).usage for events in (first, rest, whole)]
+    assert counts[0].completion_tokens + counts[1].completion_tokens == counts[2].completion_tokens == 30
+    assert counts[0].reasoning_tokens + counts[1].reasoning_tokens == counts[2].reasoning_tokens == 10
+
+
+def test_the_longest_length_counts_what_was_there_before(scripted: Open) -> None:
+    engine = scripted("tokens=20")
+    first = answer(list(engine.submit(ask(sampling=SamplingParams(max_tokens=6)))))
+    rest = list(engine.submit(ask(prefix=Prefix(first), sampling=SamplingParams(max_tokens=10))))
+    assert (end(rest).reason, end(rest).usage.completion_tokens) == ("length", 4)
+
+
+def test_stamps_go_on_counting_after_a_prefix(scripted: Open) -> None:
+    events = list(scripted("stamp;tokens=3").submit(ask(prefix=Prefix("‹0:17›‹1:18›"))))
+    assert answer(events).startswith("‹2:")
+
+
+def test_a_prefix_of_other_words_is_simply_continued(scripted: Open) -> None:
+    engine = scripted("tokens=5")
+    assert answer(list(engine.submit(ask(prefix=Prefix("Never said"))))) == answer(list(engine.submit(ask())))
 
 
 def test_reasoning_is_left_out_when_thinking_is_off(scripted: Open) -> None:

@@ -1,0 +1,31 @@
+"""The few words that rendering itself puts in. What is stored has them in English; a page gets them in its language."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from html import escape
+
+from django.utils.translation import gettext, override
+
+_STORED_IN = "en"
+# What people and models write is escaped, so in none of it stands such a tag.
+_ADDED = re.compile(
+    r'(<copy-button><button type="button">|<div class="table-scroll" role="group" aria-label="'
+    r'|<span class="code__language">|<a [^>]*class="image-link"[^>]*>)(Copy|Table|Text|Image)(?=[<"])'
+)
+
+
+def in_language(html: str, language: str) -> str:
+    """Rendered blocks, with the words of their buttons and labels in another language."""
+    if language == _STORED_IN:
+        return html
+    words = _words(language)
+    return _ADDED.sub(lambda found: found[1] + words[found[2]], html)
+
+
+@cache
+def _words(language: str) -> dict[str, str]:
+    with override(language):
+        words = {"Copy": gettext("Copy"), "Table": gettext("Table"), "Text": gettext("Text"), "Image": gettext("Image")}
+    return {word: escape(translated) for word, translated in words.items()}
