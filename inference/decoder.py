@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
+from inference.adapters import Adapter
 from inference.architecture import Architecture
 from inference.attention import Attention
 from inference.checkpoint import Checkpoint
 from inference.linear import Format, Linear, Scratch, linear
+from inference.low_rank import Adapters
 from inference.mixture import Mixture
 
 Feed = Callable[[torch.Tensor], torch.Tensor]
@@ -64,11 +66,19 @@ class Layer:
 class Decoder:
     """A model on one device. Activations are fp32 for row8 and fp32 weights, else bf16."""
 
-    def __init__(self, model_dir: Path, device: torch.device, format_: Format, num_positions: int) -> None:
+    def __init__(
+        self,
+        model_dir: Path,
+        device: torch.device,
+        format_: Format,
+        num_positions: int,
+        adapters: Sequence[Adapter] = (),
+    ) -> None:
         self.architecture = Architecture.of(model_dir)
         self.device, self.format = device, format_
         self.dtype = torch.float32 if format_ in ("row8", "fp32") else torch.bfloat16
         self._scratch = Scratch()
+        self.adapters = Adapters(adapters, device, self.dtype)
         self._rotation = self.architecture.rotation(num_positions).to(device)
         with Checkpoint(model_dir) as checkpoint:
             self._read(checkpoint)
@@ -82,6 +92,7 @@ class Decoder:
             if layer is self._layers[-1] and len(inputs.wanted) < len(rows):
                 self._check(rows)
                 rows = rows[inputs.wanted]
+                self.adapters.narrow(inputs.wanted)
             rows = rows.add_(layer.feed(layer.feed_norm(rows)))
         self._check(rows)
         return self._head(self._norm(rows)).float()
@@ -141,14 +152,15 @@ class Decoder:
         )
 
     def _read_queries_keys_values(self, checkpoint: Checkpoint, name: str) -> Linear:
-        weights, biases = [], []
-        for part in "qkv":
-            weight, bias = checkpoint.get(f"{name}.{part}_proj.weight"), checkpoint.find(f"{name}.{part}_proj.bias")
-            is_turned = part in "qk"
-            weights.append(self._paired(weight) if is_turned else weight)
+        weights, biases = {}, []
+        turned = {f"{name}.{part}_proj": self._paired for part in "qk"}
+        for module in (*turned, f"{name}.v_proj"):
+            weight, bias = checkpoint.get(f"{module}.weight"), checkpoint.find(f"{module}.bias")
+            weights[module] = self._paired(weight) if module in turned else weight
             if bias is not None:
-                biases.append(self._paired(bias) if is_turned else bias)
-        return self._linear(torch.cat(weights), torch.cat(biases) if biases else None)
+                biases.append(self._paired(bias) if module in turned else bias)
+        joined = self._linear(torch.cat([*weights.values()]), torch.cat(biases) if biases else None)
+        return self.adapters.adapt(joined, {module: len(weight) for module, weight in weights.items()}, turned)
 
     def _paired(self, weight: torch.Tensor) -> torch.Tensor:
         """Put the numbers of a head that turn together side by side: complex multiplication turns them then.
@@ -162,8 +174,10 @@ class Decoder:
         return weight.view(-1, about.head_dim, *weight.shape[1:])[:, order].reshape(weight.shape)
 
     def _read_feed(self, checkpoint: Checkpoint, name: str) -> FeedForward:
-        gate_up = checkpoint.join(f"{name}.{part}_proj.weight" for part in ("gate", "up"))
-        return FeedForward(self._linear(gate_up, None), self._read_linear(checkpoint, f"{name}.down_proj"))
+        modules = [f"{name}.{part}_proj" for part in ("gate", "up")]
+        weight = checkpoint.join(f"{module}.weight" for module in modules)
+        gate_up = self.adapters.adapt(self._linear(weight, None), dict.fromkeys(modules, len(weight) // 2))
+        return FeedForward(gate_up, self._read_linear(checkpoint, f"{name}.down_proj"))
 
     def _read_mixture(self, checkpoint: Checkpoint, name: str) -> Mixture:
         experts = [self._read_feed(checkpoint, f"{name}.experts.{i}") for i in range(self.architecture.num_experts)]
@@ -177,7 +191,8 @@ class Decoder:
         return Norm(weight.to(self.device, self.dtype), self.architecture.norm_eps)
 
     def _read_linear(self, checkpoint: Checkpoint, name: str) -> Linear:
-        return self._linear(checkpoint.get(f"{name}.weight"), checkpoint.find(f"{name}.bias"))
+        weight = checkpoint.get(f"{name}.weight")
+        return self.adapters.adapt(self._linear(weight, checkpoint.find(f"{name}.bias")), {name: len(weight)})
 
     def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
         bias = bias.to(self.device) if bias is not None else None
