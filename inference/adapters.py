@@ -149,7 +149,7 @@ def _by_pattern(patterns: Mapping[str, Any] | None, module: str, otherwise: Any)
 
 
 def _check_numbers(path: Path) -> None:
-    with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+    with safe_open(path, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118
             if not file.get_tensor(name).isfinite().all():
                 raise ModelError(f"{path.name} is damaged: {name} holds what is not a number.")

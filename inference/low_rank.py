@@ -72,7 +72,7 @@ class Adapters:
         arranged: Mapping[str, Callable[[torch.Tensor], torch.Tensor]],
     ) -> _LowRank:
         downs, parts, column, rank = [], [], 0, 0
-        with safe_open(adapter.directory / WEIGHTS, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(adapter.directory / WEIGHTS, framework="pt") as file:
             for module, width in widths.items():
                 if module in adapter.scales:
                     down, up = (file.get_tensor(f"{PREFIX}{module}.lora_{part}.weight").float() for part in "AB")

@@ -95,8 +95,8 @@ def make_plan(
     most = int((free - weights - _WORK_BYTES) * _SHARE[device.type]) // (per_token * PAGE)
     # Room for a long reply that has to move while it grows.
     wanted = num_pages(context) * num_slots + num_pages(context)
-    context = min(context, most * PAGE)
-    if most <= 0 or context < min(_LEAST_CONTEXT, context_length):
+    least, context = min(_LEAST_CONTEXT, context), min(context, most * PAGE)
+    if most <= 0 or context < least:
         raise ModelError(
             f"{model_dir.name} needs about {(weights + _WORK_BYTES + per_token * _LEAST_CONTEXT) / 1e9:.1f} GB, and "
             f"{max(free, 0) / 1e9:.1f} GB are free on {device}. "

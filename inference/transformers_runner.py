@@ -83,7 +83,8 @@ class TransformersRunner:
         output = self._model(torch.tensor([ids], device=self.device), use_cache=True, **inputs, **self._options)
         sequence.cache = output[self._cache_name]
         sequence.length += len(ids)
-        return output.logits[:, -1].float()
+        last: torch.Tensor = output.logits[:, -1]
+        return last.float()
 
     def _warm_up(self) -> None:
         """The first forward reads the weights from disk, and finds out whether there is one."""

@@ -122,9 +122,7 @@ def test_the_adapters_are_models_of_the_engine(engine: LocalEngine) -> None:
     assert end(list(engine.submit(ask(model="marketing")))).failure
 
 
-def test_an_adapter_answers_as_the_merged_model_does(
-    engine: LocalEngine, tiny_model_dir: Path, adapters: Path
-) -> None:
+def test_an_adapter_answers_as_the_merged_model_does(engine: LocalEngine, tiny_model_dir: Path, adapters: Path) -> None:
     expected = greedy_text(tiny_model_dir, adapters / "support", "hello")
     assert expected != greedy_text(tiny_model_dir, None, "hello")
     assert said(list(engine.submit(ask(sampling=GREEDY, model="support")))) == expected
@@ -133,7 +131,11 @@ def test_an_adapter_answers_as_the_merged_model_does(
 def test_the_base_and_two_adapters_answer_in_one_batch_as_each_does_alone(
     engine: LocalEngine, tiny_model_dir: Path, adapters: Path
 ) -> None:
-    asked = [("", f"hello {i}") for i in range(2)] + [("support", "hello 1"), ("legal-2.1", "hello 1"), ("support", "x")]
+    asked = [("", f"hello {i}") for i in range(2)] + [
+        ("support", "hello 1"),
+        ("legal-2.1", "hello 1"),
+        ("support", "x"),
+    ]
     runs = [engine.submit(ask(text, sampling=GREEDY, model=model)) for model, text in asked]
     for run, (model, text) in zip(runs, asked, strict=True):
         assert said(list(run)) == greedy_text(tiny_model_dir, adapters / model if model else None, text)
