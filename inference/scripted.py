@@ -206,6 +206,7 @@ class ScriptedEngine(EngineLoop[ScriptedRun]):
         elif run in self._active:
             if run.hangs:
                 self._closing.wait()
+                return
             run.step()
             if run.is_finished:
                 self._forget(run)
