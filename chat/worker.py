@@ -32,6 +32,7 @@ from inference.errors import ModelError
 log = structlog.get_logger()
 
 LOOK_AGAIN_S = 2.0
+ENGINE_LOST = "The model stopped working and is being started again."
 _running: InferenceWorker | None = None
 
 
@@ -43,7 +44,8 @@ def start_worker() -> InferenceWorker:
     """Start the one inference worker of this process."""
     global _running
     device = os.environ.get("QWENWEB_DEVICE", "cpu")
-    _running = InferenceWorker(f"{device}@{socket.gethostname()}", device)
+    # The thread of a stuck device can't be ended, so the process is; its supervisor starts another.
+    _running = InferenceWorker(f"{device}@{socket.gethostname()}", device, leave=lambda: os._exit(1))
     _running.start()
     return _running
 
@@ -51,7 +53,9 @@ def start_worker() -> InferenceWorker:
 class InferenceWorker:
     """Three threads around the engine: one claims, one beats, one listens for stops; each reply has one more."""
 
-    def __init__(self, name: str, device: str) -> None:
+    def __init__(self, name: str, device: str, leave: Callable[[], object] = lambda: None) -> None:
+        """`leave` is called when the engine is lost for good and all that could be done is done."""
+        self._leave = leave
         self.row = Worker(name=name, device=device)
         self.engine: Engine | None = None
         self._replies: dict[UUID, RunningReply] = {}
@@ -69,6 +73,24 @@ class InferenceWorker:
 
     def stop(self, grace_s: float = 5) -> None:
         """Take nothing more and end what runs as interrupted, with its text; gives up after `grace_s`."""
+        self._end_all(grace_s)
+        self._say(lambda: self.row.beat(state=Worker.State.STOPPED))
+
+    def _give_up(self) -> None:
+        """The engine is lost: say so, end what runs, and leave."""
+        log.error("worker.engine_lost")
+        self._say(lambda: self.row.fail(ENGINE_LOST))
+        self._end_all(grace_s=5)
+        self._leave()
+
+    def _say(self, write: Callable[[], None]) -> None:
+        try:
+            with borrowed():
+                write()
+        except (OperationalError, InterfaceError):
+            log.warning("worker.unregistered")
+
+    def _end_all(self, grace_s: float) -> None:
         self._is_stopping.set()
         self._look.set()
         if self.engine:
@@ -77,11 +99,6 @@ class InferenceWorker:
         while self._replies and time.monotonic() < deadline:
             time.sleep(0.02)
         self._writer.close()
-        try:
-            with borrowed():
-                self.row.beat(state=Worker.State.STOPPED)
-        except (OperationalError, InterfaceError):
-            log.warning("worker.unregistered")
 
     # Taking replies
 
@@ -136,6 +153,7 @@ class InferenceWorker:
             num_slots=info.num_slots,
         )
         log.info("worker.ready", model=info.model, device=info.device, dtype=info.dtype, slots=info.num_slots)
+        log.info("worker.plan", plan=info.plan, adapters=list(info.adapters))
         return True
 
     def _claim(self) -> bool:
@@ -166,16 +184,24 @@ class InferenceWorker:
     # Staying alive, stopping replies
 
     def _beat_loop(self) -> None:
+        healthy_at = time.monotonic()
         while not self._is_stopping.wait(settings.HEARTBEAT_S):
-            if self.engine and not self.engine.is_healthy():
+            if self.engine is None or self.engine.is_healthy():
+                healthy_at = time.monotonic()
+                self._beat()
+            elif time.monotonic() - healthy_at < settings.LEASE_S:
                 log.error("worker.engine_stuck")
-                continue
-            try:
-                with borrowed():
-                    self.row.beat()
-                    self._end_unwanted()
-            except (OperationalError, InterfaceError) as error:
-                log.warning("worker.no_beat", error=type(error).__name__)
+            else:
+                # The lease ran out with the last beat: others end the replies by now, so there is nothing to wait for.
+                self._give_up()
+
+    def _beat(self) -> None:
+        try:
+            with borrowed():
+                self.row.beat()
+                self._end_unwanted()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("worker.no_beat", error=type(error).__name__)
 
     def _end_unwanted(self) -> None:
         """Cancel what was stopped, deleted or taken away, in case the word of it did not get here."""

@@ -20,8 +20,9 @@ def open_engine(model_dir: Path | None, device: str = "cpu") -> Engine:
 
         return ScriptedEngine(_script())
     from inference.engine import LocalEngine
+    from inference.memory import Wishes
 
-    return LocalEngine.open(model_dir, device)
+    return LocalEngine.open(model_dir, device, Wishes.of_environment())
 
 
 def open_prompter(model_dir: Path | None) -> ChatPrompter:

@@ -12,6 +12,11 @@ import torch
 from inference.errors import ModelError
 from inference.weights import read_json
 
+
+class NoForward(ModelError):
+    """The own forward pass does not know this model."""
+
+
 DENSE = ("qwen2", "qwen3", "llama", "mistral")
 MIXTURES = ("qwen3_moe",)
 _ROTARY_BY_TRANSFORMERS = ("linear", "yarn", "llama3")
@@ -38,13 +43,13 @@ class Architecture:
 
     @classmethod
     def of(cls, model_dir: Path) -> Architecture:
-        """ModelError for a directory whose model the own forward pass does not know."""
+        """NoForward for a model that the own forward pass does not know."""
         config = read_json(model_dir / "config.json")
         model_type = config.get("model_type", "")
         if model_type not in (*DENSE, *MIXTURES):
-            raise ModelError(f"config.json says model_type {model_type!r}, which has no forward pass here.")
+            raise NoForward(f"config.json says model_type {model_type!r}, which has no forward pass here.")
         if config.get("hidden_act", "silu") != "silu":
-            raise ModelError(f"config.json says hidden_act {config['hidden_act']!r}, which is not supported.")
+            raise NoForward(f"config.json says hidden_act {config['hidden_act']!r}, which is not supported.")
         try:
             return cls._from(config, model_type)
         except (KeyError, TypeError, ZeroDivisionError) as error:

@@ -21,12 +21,13 @@ _LEAST_ROWS = 4
 class Span:
     """Tokens of one reply that a step computes: `num_tokens` from position `start` on, kept from cache `offset` on.
 
-    A span does not cross a multiple of CHUNK positions.
+    A span does not cross a multiple of CHUNK positions. `model` is the adapter that computes it, "" the model itself.
     """
 
     offset: int
     start: int
     num_tokens: int
+    model: str = ""
 
     @property
     def end(self) -> int:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from functools import cache
 
 import torch
+from torch.nn import functional
 
 _BLOCK = 128
+_LEAST_BLOCKS = 64
 _SEED = 7
 
 
@@ -35,8 +37,13 @@ def largest_block(width: int, most: int) -> int:
 
 def mixed(rows: torch.Tensor, block: int) -> torch.Tensor:
     """Rows [..., width] with each block of numbers mixed among itself; mixing twice gives the rows again."""
-    blocks: torch.Tensor = rows.reshape(-1, block) @ hadamard(block)
-    return blocks.view(rows.shape)
+    blocks = rows.reshape(-1, block)
+    num_blocks = len(blocks)
+    if num_blocks < _LEAST_BLOCKS:
+        # A product of few rows takes another kernel, which rounds differently.
+        blocks = functional.pad(blocks, (0, 0, 0, _LEAST_BLOCKS - num_blocks))
+    found: torch.Tensor = blocks @ hadamard(block)
+    return found[:num_blocks].view(rows.shape)
 
 
 class Basis:
@@ -53,7 +60,7 @@ class Basis:
     def of(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows [..., width] of the old basis in this one."""
         if rows.numel() == len(self._among) * self._block:
-            # A row alone would take another kernel, which rounds differently.
+            # So would a row alone.
             return self.of(torch.stack([rows, rows]))[0]
         within = mixed(rows.float(), self._block).view(-1, len(self._among), self._block)
         turned: torch.Tensor = self._among @ within

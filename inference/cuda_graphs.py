@@ -26,7 +26,7 @@ class DecodeGraphs:
         self._rows = torch.arange(most, device=device)
 
     def can_replay(self, spans: Sequence[Span]) -> bool:
-        return bool(self._graphs) and all(span.num_tokens == 1 for span in spans)
+        return bool(self._graphs) and all(span.num_tokens == 1 and not span.model for span in spans)
 
     def capture(self, attention: Attention, spare: Extent) -> None:
         """Record all graphs, the largest first, so that they share their memory."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
+from inference.adapters import Adapter
 from inference.architecture import Architecture
 from inference.attention import Attention
 from inference.checkpoint import Checkpoint
@@ -29,12 +31,20 @@ class Inputs:
 class Decoder:
     """A model on one device. Activations are fp32 for row8 and fp32 weights, else bf16."""
 
-    def __init__(self, model_dir: Path, device: torch.device, format_: Format, num_positions: int) -> None:
+    def __init__(
+        self,
+        model_dir: Path,
+        device: torch.device,
+        format_: Format,
+        num_positions: int,
+        adapters: Sequence[Adapter] = (),
+    ) -> None:
         self.architecture = Architecture.of(model_dir)
         self.device, self.format = device, format_
         self._turns = self.architecture.rotation(num_positions).to(device)
         with Checkpoint(model_dir) as checkpoint:
-            reader = LayerReader(checkpoint, self.architecture, device, format_)
+            reader = LayerReader(checkpoint, self.architecture, device, format_, adapters)
+            self.adapters = reader.adapters
             self.dtype, self._basis = reader.dtype, reader.basis
             self._embedding, self._head = reader.embedding(), reader.head()
             self._norm: Norm = reader.norm("model.norm")
@@ -51,6 +61,7 @@ class Decoder:
             if layer is self._layers[-1] and len(inputs.wanted) < len(rows):
                 self._check(rows)
                 rows = rows[inputs.wanted]
+                self.adapters.narrow(inputs.wanted)
             rows = rows.add_(layer.feed(layer.feed_norm(rows)))
         self._check(rows)
         return self._head(self._norm(rows)).float()

@@ -20,9 +20,10 @@ from inference.local_run import LocalRun
 from inference.loop import BEAT_S, EngineLoop
 from inference.memory import NO_WISHES, Wishes
 from inference.meter import Meter
-from inference.model_runner import ModelRunner, end_tokens
+from inference.model_runner import end_tokens
 from inference.prompt import Prompter
 from inference.run import BROKEN, OUT_OF_MEMORY, OVERLOADED, POISON, EngineRun, bad_request, too_long
+from inference.runner import Runner, open_runner
 from inference.sampling import choose
 from inference.scheduler import Scheduler, Work
 from inference.weights import manifest
@@ -40,7 +41,7 @@ class LocalEngine(EngineLoop[LocalRun]):
     Each step computes one token of every running reply and a piece of the prompts that came in, in one forward pass.
     """
 
-    def __init__(self, runner: ModelRunner, prompter: Prompter, tokenizer: Tokenizer, ends: set[int], info: EngineInfo):
+    def __init__(self, runner: Runner, prompter: Prompter, tokenizer: Tokenizer, ends: set[int], info: EngineInfo):
         super().__init__("engine", STALL_S)
         self.info = info
         self._runner = runner
@@ -60,7 +61,7 @@ class LocalEngine(EngineLoop[LocalRun]):
         # A thread that has used OpenMP keeps its helpers, and more of them than cores make all wait less eagerly,
         # which costs a third of the speed. The thread that loads the model must not live on beside the engine's.
         with ThreadPoolExecutor(1) as loading:
-            runner = loading.submit(ModelRunner, model_dir, device, wishes).result()
+            runner = loading.submit(open_runner, model_dir, device, wishes).result()
         prompter = Prompter(model_dir)
         prompter.limit_context(runner.plan.context_length)
         tokenizer = Tokenizer.from_file(str(model_dir / "tokenizer.json"))
@@ -75,7 +76,8 @@ class LocalEngine(EngineLoop[LocalRun]):
             num_slots=runner.plan.num_slots,
             has_thinking=bool(ThinkMarkers.of(tokenizer)),
             sampling=default_sampling(model_dir),
-            plan=str(runner.plan),
+            plan=". ".join([str(runner.plan), *runner.refused]),
+            adapters=runner.adapters,
         )
         ends = end_tokens(model_dir) | {token for token in named if token is not None}
         return cls(runner, prompter, tokenizer, ends, info)

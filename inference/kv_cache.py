@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import insort
 from dataclasses import dataclass
 from math import prod
@@ -41,19 +42,20 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     return torch.from_numpy(np.zeros(prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
 
 
-class KVCache:
-    """Memory for `num_pages` pages: a tensor [layers, tokens, 2, kv heads, head dim], and who has which part of it.
+class Pages(ABC):
+    """Who has which of `num_pages` pages; what stands in them is left to the kinds of memory."""
 
-    The memory starts as zeros, and must never hold what is not a number: masked keys are read all the same.
-    """
-
-    def __init__(
-        self, num_layers: int, num_kv_heads: int, head_dim: int, pages: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, pages: int) -> None:
         self.num_pages = pages
-        shape = (num_layers, pages * PAGE, 2, num_kv_heads, head_dim)
-        self.keys_values = _zeros(shape, dtype, device)
         self._free: list[tuple[int, int]] = [(0, pages)]
+
+    @abstractmethod
+    def copy(self, source: Extent, target: Extent, num_tokens: int) -> None:
+        """Copy the first tokens of one extent into another."""
+
+    @abstractmethod
+    def reusable(self, extent: Extent, num_tokens: int) -> int:
+        """How many of the first tokens of an extent another reply can take over, `num_tokens` at most."""
 
     @property
     def capacity(self) -> int:
@@ -76,9 +78,7 @@ class KVCache:
         return Extent(first, pages)
 
     def release(self, extent: Extent, *, is_tainted: bool = False) -> None:
-        """Give pages back; tainted ones may hold what is not a number and are cleared."""
-        if is_tainted:
-            self.keys_values[:, extent.offset : extent.offset + extent.capacity] = 0
+        """Give pages back; tainted ones may hold what is not a number."""
         insort(self._free, (extent.first_page, extent.num_pages))
         joined: list[tuple[int, int]] = []
         for first, length in self._free:
@@ -106,7 +106,28 @@ class KVCache:
                 return True
         return False
 
+
+class KVCache(Pages):
+    """Memory for pages: a tensor [layers, tokens, 2, kv heads, head dim].
+
+    It starts as zeros, and must never hold what is not a number: masked keys are read all the same.
+    """
+
+    def __init__(
+        self, num_layers: int, num_kv_heads: int, head_dim: int, pages: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        super().__init__(pages)
+        shape = (num_layers, pages * PAGE, 2, num_kv_heads, head_dim)
+        self.keys_values = _zeros(shape, dtype, device)
+
+    def release(self, extent: Extent, *, is_tainted: bool = False) -> None:
+        if is_tainted:
+            self.keys_values[:, extent.offset : extent.offset + extent.capacity] = 0
+        super().release(extent)
+
+    def reusable(self, extent: Extent, num_tokens: int) -> int:
+        return num_tokens
+
     def copy(self, source: Extent, target: Extent, num_tokens: int) -> None:
-        """Copy the first tokens of one extent into another."""
         values = self.keys_values
         values[:, target.offset : target.offset + num_tokens] = values[:, source.offset : source.offset + num_tokens]

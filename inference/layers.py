@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from inference.adapters import Adapter
 from inference.architecture import Architecture
 from inference.basis import Basis, largest_block, mixed
 from inference.checkpoint import Checkpoint
 from inference.linear import Format, Linear, MixedLinear, Scratch, linear
+from inference.low_rank import Adapters, Arrange
 from inference.mixture import Mixture
 
 Feed = Callable[[torch.Tensor], torch.Tensor]
@@ -55,12 +57,20 @@ class Layer:
 class LayerReader:
     """Makes layers of the tensors of a checkpoint. In row8 the rows between layers are in a basis of their own."""
 
-    def __init__(self, checkpoint: Checkpoint, about: Architecture, device: torch.device, format_: Format) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        about: Architecture,
+        device: torch.device,
+        format_: Format,
+        adapters: Sequence[Adapter] = (),
+    ) -> None:
         self._checkpoint, self._about = checkpoint, about
         self._device, self._format = device, format_
         self._scratch = Scratch()
         self.dtype = torch.float32 if format_ in ("row8", "fp32") else torch.bfloat16
         self.basis = Basis(about.hidden_size) if format_ == "row8" else None
+        self.adapters = Adapters(adapters, device, self.dtype)
 
     def embedding(self) -> torch.Tensor:
         return self._checkpoint.get("model.embed_tokens.weight").to(self._device)
@@ -89,31 +99,47 @@ class LayerReader:
         )
 
     def _read_queries_keys_values(self, name: str, norm: str) -> Linear:
-        weights, biases = [], []
-        for part, arranged in (("q", self._paired), ("k", self._paired), ("v", self._spread)):
-            weights.append(arranged(self._read_reading([f"{name}.{part}_proj"], norm)))
-            bias = self._checkpoint.find(f"{name}.{part}_proj.bias")
+        weights, biases = {}, []
+        arranged = {f"{name}.q_proj": self._paired, f"{name}.k_proj": self._paired, f"{name}.v_proj": self._spread}
+        for module, arrange in arranged.items():
+            weights[module] = arrange(self._read_reading([module], norm))
+            bias = self._checkpoint.find(f"{module}.bias")
             if bias is not None:
-                biases.append(arranged(bias))
-        return self._linear(torch.cat(weights), torch.cat(biases) if biases else None)
+                biases.append(arrange(bias))
+        joined = self._linear(torch.cat(list(weights.values())), torch.cat(biases) if biases else None)
+        widths = {module: len(weight) for module, weight in weights.items()}
+        return self.adapters.adapt(joined, widths, arranged, self._reading(norm))
 
     def _read_output(self, name: str) -> Linear:
         """The product that follows attention; it takes values as `_spread` leaves them."""
-        weight, bias = self._checkpoint.get(f"{name}.weight"), self._checkpoint.find(f"{name}.bias")
-        if self.basis:
-            weight = mixed(self.basis.writing(weight), largest_block(self._about.head_dim, 128))
-            bias = None if bias is None else self.basis.writing(bias)
-        return self._linear(weight, bias)
+        return self._read_writing(name, largest_block(self._about.head_dim, 128))
 
     def _read_feed(self, name: str, norm: str) -> FeedForward:
-        gate_up = self._read_reading([f"{name}.gate_proj", f"{name}.up_proj"], norm)
-        down, bias = self._checkpoint.get(f"{name}.down_proj.weight"), self._checkpoint.find(f"{name}.down_proj.bias")
-        if not self.basis:
-            return FeedForward(self._linear(gate_up), self._linear(down, bias))
-        block = largest_block(down.shape[1], _FEED_BLOCK)
-        down = mixed(self.basis.writing(down), block)
-        bias = None if bias is None else self.basis.writing(bias)
-        return FeedForward(self._linear(gate_up), MixedLinear(self._linear(down, bias), block))
+        modules = [f"{name}.{part}_proj" for part in ("gate", "up")]
+        weight = self._read_reading(modules, norm)
+        widths = dict.fromkeys(modules, len(weight) // 2)
+        gate_up = self.adapters.adapt(self._linear(weight), widths, entering=self._reading(norm))
+        block = largest_block(self._about.intermediate_size, _FEED_BLOCK)
+        down = self._read_writing(f"{name}.down_proj", block)
+        return FeedForward(gate_up, MixedLinear(down, block) if self.basis else down)
+
+    def _read_writing(self, name: str, block: int) -> Linear:
+        """A product whose outputs are added to the rows between layers; in row8 its inputs are mixed in blocks."""
+        weight, bias = self._checkpoint.get(f"{name}.weight"), self._checkpoint.find(f"{name}.bias")
+        basis = self.basis
+        if basis is None:
+            return self.adapters.adapt(self._linear(weight, bias), {name: len(weight)})
+        bias = None if bias is None else basis.writing(bias)
+        product = self._linear(mixed(basis.writing(weight), block), bias)
+        return self.adapters.adapt(product, {name: len(weight)}, {name: basis.writing}, lambda down: mixed(down, block))
+
+    def _reading(self, norm: str) -> Arrange | None:
+        """What is done to the weights of a product that takes rows behind a norm."""
+        basis = self.basis
+        if basis is None:
+            return None
+        weight = self._checkpoint.get(f"{norm}.weight")
+        return lambda reading: basis.reading(reading, weight)
 
     def _read_mixture(self, name: str, norm: str) -> Mixture:
         experts = [self._read_feed(f"{name}.experts.{i}", norm) for i in range(self._about.num_experts)]
@@ -129,7 +155,8 @@ class LayerReader:
     def _read_reading(self, names: Sequence[str], norm: str) -> torch.Tensor:
         """The weights, put together, of products that take rows behind a norm."""
         weight = self._checkpoint.join(f"{name}.weight" for name in names)
-        return self.basis.reading(weight, self._checkpoint.get(f"{norm}.weight")) if self.basis else weight
+        reading = self._reading(norm)
+        return reading(weight) if reading else weight
 
     def _weight_of(self, name: str) -> torch.Tensor:
         return self._checkpoint.get(f"{name}.weight").to(self._device, self.dtype)

@@ -59,7 +59,7 @@ class LocalRun(EngineRun):
         """The next tokens to compute, `budget` at most."""
         assert self.extent
         room = CHUNK - self.num_computed % CHUNK
-        return Span(self.extent.offset, self.num_computed, min(self.num_left, room, budget))
+        return Span(self.extent.offset, self.num_computed, min(self.num_left, room, budget), self.request.model)
 
     @property
     def guide(self) -> GuidedText | None:

@@ -7,6 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -72,7 +73,8 @@ class EngineLoop(ABC, Generic[R]):
     def shutdown(self) -> None:
         self._closing.set()
         self._inbox.put(None)
-        self._thread.join(self._stall_s)
+        # A loop that is stuck already has had its time.
+        self._thread.join(self._stall_s if self.is_healthy() else 1)
         if self._thread.is_alive():
             self._end_all(SHUTDOWN)
 
@@ -106,8 +108,10 @@ class EngineLoop(ABC, Generic[R]):
     def _end_all(self, failure: Failure) -> None:
         with self._door:
             self._is_closed = True
-        while not self._inbox.empty():
-            if letter := self._inbox.get():
-                letter[1].fail(failure)
+        # Both the loop and a shutdown that has given it up may be here at once.
+        with suppress(Empty):
+            while True:
+                if letter := self._inbox.get_nowait():
+                    letter[1].fail(failure)
         for run in self.unfinished():
             run.fail(failure)

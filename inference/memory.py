@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Protocol, cast, get_args
 
 import torch
 
-from inference.architecture import Architecture
 from inference.errors import ModelError
 from inference.kv_cache import PAGE, num_pages
 from inference.linear import Format, Row8Linear
@@ -50,25 +49,45 @@ class Wishes:
     format: Format | None = None
     num_slots: int | None = None
     context_length: int | None = None
+    adapters: Path | None = None
+    """A directory with an adapter in each sub-directory."""
 
     @classmethod
     def of_environment(cls) -> Wishes:
         chosen = os.environ.get("QWENWEB_FORMAT") or None
         if chosen and chosen not in get_args(Format):
             raise ModelError(f"QWENWEB_FORMAT is {chosen!r}; it can be {', '.join(get_args(Format))}.")
-        return cls(cast("Format | None", chosen), _number("QWENWEB_SLOTS"), _number("QWENWEB_CONTEXT"))
+        adapters = Path(os.environ["QWENWEB_ADAPTERS"]) if os.environ.get("QWENWEB_ADAPTERS") else None
+        if adapters and not adapters.is_dir():
+            raise ModelError(f"QWENWEB_ADAPTERS is {str(adapters)!r}, which is no directory.")
+        return cls(cast("Format | None", chosen), _number("QWENWEB_SLOTS"), _number("QWENWEB_CONTEXT"), adapters)
+
+
+class Sizes(Protocol):
+    """What of a model's sizes a plan needs."""
+
+    @property
+    def longest_attention(self) -> int | None: ...
+
+    def kv_bytes_per_token(self, dtype: torch.dtype) -> int: ...
 
 
 NO_WISHES = Wishes()
 
 
 def make_plan(
-    about: Architecture, model_dir: Path, device: torch.device, context_length: int, wishes: Wishes = NO_WISHES
+    about: Sizes,
+    model_dir: Path,
+    device: torch.device,
+    context_length: int,
+    wishes: Wishes = NO_WISHES,
+    num_adapter_weights: int = 0,
 ) -> Plan:
     """The best that fits; ModelError with what to choose instead when nothing does."""
     format_ = wishes.format or best_format(device)
+    dtype = torch.float32 if format_ in ("row8", "fp32") else torch.bfloat16
     free = free_memory(device)
-    weights = _weight_bytes(model_dir, format_)
+    weights = _weight_bytes(model_dir, format_) + num_adapter_weights * dtype.itemsize
     kv_dtype = _kv_dtype(format_)
     per_token = about.kv_bytes_per_token(kv_dtype)
     context = min(filter(None, (context_length, wishes.context_length, about.longest_attention)))
@@ -76,8 +95,8 @@ def make_plan(
     most = int((free - weights - _WORK_BYTES) * _SHARE[device.type]) // (per_token * PAGE)
     # Room for a long reply that has to move while it grows.
     wanted = num_pages(context) * num_slots + num_pages(context)
-    context = min(context, most * PAGE)
-    if most <= 0 or context < min(_LEAST_CONTEXT, context_length):
+    least, context = min(_LEAST_CONTEXT, context), min(context, most * PAGE)
+    if most <= 0 or context < least:
         raise ModelError(
             f"{model_dir.name} needs about {(weights + _WORK_BYTES + per_token * _LEAST_CONTEXT) / 1e9:.1f} GB, and "
             f"{max(free, 0) / 1e9:.1f} GB are free on {device}. "
@@ -89,8 +108,13 @@ def make_plan(
 def best_format(device: torch.device) -> Format:
     if device.type == "cuda":
         return "bf16"
-    if Row8Linear.is_supported():
-        return "row8"
+    return "row8" if Row8Linear.is_supported() else plain_format(device)
+
+
+def plain_format(device: torch.device) -> Format:
+    """The best in which weights stay as they are."""
+    if device.type == "cuda":
+        return "bf16"
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from inference.adapters import find
 from inference.architecture import Architecture
 from inference.attention import Attention, CpuAttention, CudaAttention, Span
 from inference.cuda_graphs import DecodeGraphs
@@ -25,14 +26,17 @@ class ModelRunner:
 
     def __init__(self, model_dir: Path, device: str, wishes: Wishes = NO_WISHES) -> None:
         check(model_dir)
-        self.device = _device(device)
-        if self.device.type == "cpu":
-            torch.set_num_threads(max(1, min(torch.get_num_threads(), num_cpus())))
+        self.device = open_device(device)
         about = Architecture.of(model_dir)
-        self.plan: Plan = make_plan(about, model_dir, self.device, context_length(model_dir), wishes)
+        adapters, refused = find(wishes.adapters, model_dir)
+        self.adapters, self.refused = tuple(adapter.name for adapter in adapters), tuple(refused)
+        num_adapter_weights = sum(adapter.num_weights for adapter in adapters)
+        self.plan: Plan = make_plan(
+            about, model_dir, self.device, context_length(model_dir), wishes, num_adapter_weights
+        )
         try:
             with torch.inference_mode():
-                self._decoder = Decoder(model_dir, self.device, self.plan.format, self.plan.context_length)
+                self._decoder = Decoder(model_dir, self.device, self.plan.format, self.plan.context_length, adapters)
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"The weights in {model_dir.name} do not fit their config.json.") from error
         self.vocab_size = about.vocab_size
@@ -74,6 +78,7 @@ class ModelRunner:
             wanted=wanted.to(self.device),
         )
         self._attention.begin(spans)
+        self._decoder.adapters.begin(spans)
         return self._run(inputs)
 
     def _run(self, inputs: Inputs) -> torch.Tensor:
@@ -117,8 +122,12 @@ def num_cpus() -> int:
         return available
 
 
-def _device(name: str) -> torch.device:
+def open_device(name: str) -> torch.device:
+    """ModelError for one that is not on this machine; on CPUs torch takes no more threads than there are."""
     kind, _, index = name.partition(":")
-    if name == "cpu" or (kind == "cuda" and f"{index or 0}".isdigit() and int(index or 0) < torch.cuda.device_count()):
+    if name == "cpu":
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), num_cpus())))
+        return torch.device(name)
+    if kind == "cuda" and f"{index or 0}".isdigit() and int(index or 0) < torch.cuda.device_count():
         return torch.device(name)
     raise ModelError(f"There is no device {name} on this machine.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.kv_cache import Extent, KVCache, num_pages
+from inference.kv_cache import Extent, Pages, num_pages
 
 Ids = NDArray[np.int64]
 
@@ -36,7 +36,7 @@ def num_shared(a: Ids, b: Ids) -> int:
 class PrefixCache:
     """Ended replies by last use; the least recently used goes first."""
 
-    def __init__(self, memory: KVCache) -> None:
+    def __init__(self, memory: Pages) -> None:
         self._memory = memory
         self._held: list[Held] = []
 

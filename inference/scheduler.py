@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 from inference.attention import Span
-from inference.kv_cache import PAGE, Extent, KVCache, num_pages
+from inference.kv_cache import PAGE, Extent, Pages, num_pages
 from inference.local_run import LocalRun
 from inference.prefix_cache import Held, PrefixCache, as_ids, num_shared
 from inference.run import OUT_OF_MEMORY
@@ -42,7 +42,7 @@ class Scheduler:
     waits, and is computed again. Its text goes on where it was.
     """
 
-    def __init__(self, memory: KVCache, num_slots: int, prefill_tokens: int) -> None:
+    def __init__(self, memory: Pages, num_slots: int, prefill_tokens: int) -> None:
         self.memory = memory
         self.prefixes = PrefixCache(memory)
         self.waiting: deque[LocalRun] = deque()
@@ -130,6 +130,7 @@ class Scheduler:
             if other.extent and not other.is_tainted
         ]
         source, shared = self.prefixes.longest(as_ids(run.ids), living, run.request.model)
+        shared = self.memory.reusable(source.extent, shared) if source else 0
         if source is None or shared < _LEAST_SHARED:
             source, shared = None, 0
         pages = num_pages(len(run.ids) + 1)

@@ -226,6 +226,7 @@ class ScriptedEngine(EngineLoop[ScriptedRun]):
         elif run in self._active:
             if run.hangs:
                 self._closing.wait()
+                return
             run.step()
             if run.is_finished:
                 self._forget(run)

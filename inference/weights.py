@@ -17,7 +17,9 @@ Progress = Callable[[str, int, int | None], None]
 
 MANIFEST = "qwenweb.json"
 _INDEX = "model.safetensors.index.json"
-SUPPORTED = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
+LAYOUTS = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "llama", "mistral")
+"""Model types whose tensors have known names; others are held against their config.json by who loads them."""
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _ITEM_BYTES = {
     "F64": 8,
@@ -37,11 +39,7 @@ _MAX_HEADER = 100_000_000
 def check(model_dir: Path) -> None:
     """Refuse a directory that is incomplete, damaged, foreign or unsafe; reads headers and small files only."""
     names = _files(model_dir)
-    for name in names:
-        if name.lower().endswith(_PICKLES):
-            raise ModelError(f"{name} may hold pickled code; only safetensors weights are loaded.")
-        if name.lower().endswith(".py"):
-            raise ModelError(f"{name} is code; model directories with code are not loaded.")
+    refuse_unsafe_files(names)
     for name in ("config.json", "tokenizer.json"):
         if name not in names:
             raise ModelError(f"{name} is missing in the model directory.")
@@ -49,8 +47,8 @@ def check(model_dir: Path) -> None:
         _check_manifest(model_dir, names)
     refuse_code(model_dir)
     config = read_json(model_dir / "config.json")
-    if config.get("model_type") not in SUPPORTED:
-        raise ModelError(f"config.json says model_type {config.get('model_type')!r}, which is not supported.")
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError(f"config.json says model_type {config.get('model_type')!r}, which is no model.")
     _check_weights(model_dir, names, config)
 
 
@@ -96,9 +94,10 @@ def manifest(model_dir: Path) -> dict[str, Any]:
 
 def context_length(model_dir: Path) -> int:
     """The context window in tokens, as the model is served."""
-    by_model = read_json(model_dir / "config.json").get("max_position_embeddings")
+    config = read_json(model_dir / "config.json")
+    by_model = [place.get(key) for place in (config, config.get("text_config") or {}) for key in _LENGTHS]
     by_catalogue = manifest(model_dir).get("context_length")
-    known = [length for length in (by_model, by_catalogue) if isinstance(length, int) and length > 0]
+    known = [length for length in (*by_model, by_catalogue) if isinstance(length, int) and length > 0]
     if not known:
         raise ModelError("config.json does not say the model's context length.")
     return min(known)
@@ -153,6 +152,15 @@ def _is_listing(entry: Any) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("size"), int) and isinstance(entry.get("sha256"), str)
 
 
+def refuse_unsafe_files(names: list[str]) -> None:
+    """Refuse file names of pickles and code."""
+    for name in names:
+        if name.lower().endswith(_PICKLES):
+            raise ModelError(f"{name} may hold pickled code; only safetensors weights are loaded.")
+        if name.lower().endswith(".py"):
+            raise ModelError(f"{name} is code; model directories with code are not loaded.")
+
+
 def refuse_code(model_dir: Path) -> None:
     """Refuse configurations by which code would be loaded, however deep the key stands."""
     for name in _files(model_dir):
@@ -186,7 +194,8 @@ def _check_weights(model_dir: Path, names: list[str], config: dict[str, Any]) ->
     else:
         raise ModelError("model.safetensors is missing in the model directory.")
     tensors = {tensor: name for name in shards for tensor in safetensors_header(model_dir / name)}
-    _check_layers(tensors, shards, config)
+    if config["model_type"] in LAYOUTS:
+        _check_layers(tensors, shards, config)
 
 
 def _is_shard(name: Any) -> bool:

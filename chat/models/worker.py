@@ -47,6 +47,10 @@ class Worker(models.Model):
         """Say that the decode loop lives, and what changed with it."""
         type(self).objects.filter(id=self.id).update(beat_at=Now(), **changed)
 
+    def fail(self, notice: str) -> None:
+        """Say why this worker comes to its end; no beat, so that its lease runs out."""
+        type(self).objects.filter(id=self.id).update(state=self.State.FAILED, notice=notice)
+
     def replace_predecessors(self) -> None:
         """A process of this name started, so the last one of this name is gone: its lease ends now, not later."""
         past = Now() - self.lease() - timedelta(seconds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -111,12 +112,48 @@ def test_a_worker_that_stops_ends_its_replies_with_their_text(world: World, work
 def test_I3_a_hanging_engine_counts_as_dead(world: World, worker: InferenceWorker) -> None:
     turn = ask(world.owner, "[[tokens=50;rate=50;fail_at=10;mode=hang;stall_s=0.5]] Hello")
     wait_for(lambda: not Worker.live().exists(), timeout_s=15)
-    wait_for(interrupt_orphans)
+    # Whoever comes first, the sweeper or the worker that gives up.
+    wait_for(lambda: interrupt_orphans() or is_over(turn))
 
     assert is_over(turn)
     assert turn.generation.status == "interrupted"
     turn.reply.refresh_from_db()
     assert turn.reply.text
+
+
+def test_a_worker_whose_engine_hangs_says_so_ends_its_replies_and_leaves(
+    world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = threading.Event()
+    monkeypatch.setattr(worker, "_leave", left.set)
+    turns = [ask(world.owner, "[[tokens=5000;rate=50]] Hello", "c1")]
+    wait_for(lambda: reply_stream.entries(valkey.client(), turns[0].generation.id))
+    turns.append(ask(world.team_mate, "[[tokens=50;rate=50;fail_at=10;mode=hang]] Hello", "c2"))
+    assert left.wait(20)
+
+    gone = Worker.objects.get(id=worker.row.id)
+    assert (gone.state, gone.notice) == (Worker.State.FAILED, "The model stopped working and is being started again.")
+    assert not Worker.live().exists()
+    for turn in turns:
+        assert is_over(turn)
+        assert turn.generation.status == "interrupted"
+        turn.reply.refresh_from_db()
+        assert turn.reply.text
+
+
+def test_a_worker_whose_engine_broke_leaves_and_its_reply_can_be_tried_again(
+    world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = threading.Event()
+    monkeypatch.setattr(worker, "_leave", left.set)
+    turn = ask(world.owner, "[[tokens=5000;rate=50]] Hello")
+    wait_for(lambda: reply_stream.entries(valkey.client(), turn.generation.id))
+    monkeypatch.setattr(worker.engine, "work", lambda: 1 / 0)
+    assert left.wait(20)
+
+    assert is_over(turn)
+    assert (turn.generation.status, turn.generation.error_code) == ("failed", "engine")
+    assert Worker.objects.get(id=worker.row.id).state == Worker.State.FAILED
 
 
 def test_a_new_process_of_a_name_ends_the_lease_of_the_old_one(world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("qwenweb", "chat", "inference")
 # settings.env() and its kin also take NAME_FILE.
-READERS = {"env", "env_bool", "env_number", "operator_value"}
+READERS = {"env", "env_bool", "env_number", "operator_value", "_number"}
 
 
 def variables() -> dict[str, str | None]:

@@ -76,6 +76,22 @@ async def test_a_killed_worker_leaves_its_reply_interrupted_with_all_that_was_sh
     await is_answered(stack, sessions[1])
 
 
+async def test_a_worker_whose_model_hangs_is_started_again_by_itself(stack: RunningStack, sessions: list[str]) -> None:
+    before = stack.child("inference")
+    visitor = Visitor(stack.port, sessions[0])
+    await visitor.watch(await visitor.ask("[[stamp;tokens=120;rate=40;fail_at=30;mode=hang]] Count, please."))
+
+    assert visitor.end
+    assert visitor.end["status"] == "interrupted"
+    assert numbers(visitor.end["html"].partition("<template")[0]) == list(range(30))
+    async with asyncio.timeout(30):
+        after = before
+        while after in (None, before):
+            await asyncio.sleep(0.1)
+            after = stack.child("inference")
+    await is_answered(stack, sessions[1])
+
+
 @pytest.mark.parametrize("process", ["inference", "valkey"])
 async def test_a_question_asked_while_this_is_away_is_answered_when_it_is_back(
     stack: RunningStack, sessions: list[str], process: str

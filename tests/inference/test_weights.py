@@ -63,7 +63,7 @@ Damage = Callable[[Path], object]
         (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json"),
         (lambda d: edit(d / "config.json", num_hidden_layers=3), "model.safetensors"),
         (lambda d: edit(d / "config.json", tie_word_embeddings=False), "model.safetensors"),
-        (lambda d: edit(d / "config.json", model_type="llama"), "config.json"),
+        (lambda d: edit(d / "config.json", model_type="no-such-model"), "config.json"),
         (lambda d: edit(d / "config.json", auto_map={"AutoModel": "code.Model"}), "config.json"),
         (lambda d: edit(d / "config.json", inner={"deep": [{"auto_map": {}}]}), "config.json"),
         (lambda d: edit(d / "tokenizer_config.json", auto_map={}), "tokenizer_config.json"),

@@ -1,0 +1,55 @@
+"""What an engine asks of a model on its device, and which of the two kinds of runner a model gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from inference.architecture import Architecture, NoForward
+from inference.attention import Span
+from inference.kv_cache import Pages
+from inference.memory import Plan, Wishes
+
+
+class Runner(Protocol):
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def memory(self) -> Pages: ...
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names that spans may have as their model."""
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """A sentence for each adapter that is left out."""
+
+    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
+        """Compute the tokens of each span; the logits [wanted spans, vocabulary] after the last token of those."""
+
+    def score(self, tokens: Sequence[int]) -> torch.Tensor:
+        """The logits [tokens, vocabulary] after each token of a text, in memory of its own; not beside other work."""
+
+
+def open_runner(model_dir: Path, device: str, wishes: Wishes) -> Runner:
+    """The own forward pass where it knows the model, else that of transformers; ModelError for what neither can run."""
+    try:
+        Architecture.of(model_dir)
+    except NoForward:
+        from inference.transformers_runner import TransformersRunner
+
+        return TransformersRunner(model_dir, device, wishes)
+    from inference.model_runner import ModelRunner
+
+    return ModelRunner(model_dir, device, wishes)
