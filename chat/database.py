@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg
@@ -18,18 +18,30 @@ from django.db import close_old_connections, connection, connections
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Channels runs all database calls of all sockets in one thread; these have their own few.
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
+# Apart, so that slow pages never hold up the sockets.
+PAGES = ThreadPoolExecutor(max_workers=8, thread_name_prefix="page")
+SOCKETS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket")
+_num_calls = 0
 
 
-async def db(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function that uses the ORM, from a coroutine."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, partial(_kept, function, *args, **kwargs))
+async def db(function: Callable[P, T], *args: P.args, threads: ThreadPoolExecutor = SOCKETS) -> T:
+    """Call a function that uses the ORM, from a coroutine, in one of a few threads."""
+    global _num_calls
+    _num_calls += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, _kept, function, *args)
+    finally:
+        _num_calls -= 1
 
 
-def _kept(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def num_calls() -> int:
+    """How many calls of `db` run or wait."""
+    return _num_calls
+
+
+def _kept(function: Callable[P, T], *args: P.args) -> T:
     with kept():
-        return function(*args, **kwargs)
+        return function(*args)
 
 
 @contextmanager

@@ -55,6 +55,11 @@ class Feed:
         elif kind == "end":
             self.status = data
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody has seen a word of it."""
+        return not self._render_at
+
     def is_due(self, now: float) -> bool:
         return self.is_dirty and now >= self._render_at
 

@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from redis.exceptions import RedisError
 
 from chat import hints, reply_stream, valkey
-from chat.database import db
+from chat.database import db, num_calls
 from chat.feed import Feed, Viewer
 from chat.models import Generation
 from chat.reply_stream import Cursor
@@ -44,6 +44,8 @@ class Hub:
     CHECK_S = 2.0
     FIRST_CHECK_S = 0.3
     PAUSE_PER_FEED_S = 0.0006
+    PAUSE_PER_CALL_S = 0.004
+    LONGEST_RUSH_S = 0.3
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
@@ -138,6 +140,8 @@ class Hub:
                     feed.take(Cursor.parse(entry_id), fields["k"], fields["d"])
                 if feed.status:
                     ended.append(feed)
+                elif feed.is_dirty and feed.is_new:
+                    self._show(feed)
                 elif feed.is_dirty:
                     self._due.set()
         if ended:
@@ -146,18 +150,12 @@ class Hub:
         await asyncio.sleep(min(0.02, self.PAUSE_PER_FEED_S / 4 * len(self._feeds)))
 
     async def _render_loop(self) -> None:
-        """Render each dirty feed when its pause is over: the first delta at once, a lone delta at once."""
+        """Render each dirty feed when its pause is over; a lone delta at once."""
         while True:
             await self._due.wait()
             now = time.monotonic()
-            pause_s = max(Feed.PAUSE_S, self.PAUSE_PER_FEED_S * len(self._feeds))
             for feed in [feed for feed in self._feeds.values() if feed.is_due(now)]:
-                try:
-                    self._show(feed, pause_s)
-                except Exception:
-                    # One reply that can't be rendered must not hold up everybody's; its end shows what is stored.
-                    log.exception("hub.render_failed", generation=feed.generation_id)
-                    feed.is_dirty = False
+                self._show(feed)
                 await asyncio.sleep(0)
             waiting = [feed.due_in_s for feed in self._feeds.values() if feed.is_dirty]
             if waiting:
@@ -165,8 +163,16 @@ class Hub:
             else:
                 self._due.clear()
 
-    def _show(self, feed: Feed, pause_s: float) -> None:
-        feed.render(pause_s)
+    def _show(self, feed: Feed) -> None:
+        """Render and push what is new; in a rush of requests, more of a reply waits for those who have nothing yet."""
+        rush_s = min(self.LONGEST_RUSH_S, self.PAUSE_PER_CALL_S * num_calls())
+        try:
+            feed.render(max(Feed.PAUSE_S, self.PAUSE_PER_FEED_S * len(self._feeds), rush_s))
+        except Exception:
+            # One reply that can't be rendered must not hold up everybody's; its end shows what is stored.
+            log.exception("hub.render_failed", generation=feed.generation_id)
+            feed.is_dirty = False
+            return
         for viewer in list(feed.viewers):
             viewer.show()
 

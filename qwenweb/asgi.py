@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from io import BytesIO
 from typing import Any
 
@@ -24,7 +21,7 @@ from channels.sessions import CookieMiddleware  # noqa: E402  (Django must be se
 from django.urls import path, set_script_prefix  # noqa: E402
 
 from chat.consumers import PageConsumer  # noqa: E402
-from chat.database import kept  # noqa: E402
+from chat.database import PAGES, db  # noqa: E402
 
 
 class PageHandler(ASGIHandler):
@@ -35,8 +32,6 @@ class PageHandler(ASGIHandler):
     """
 
     LARGEST_BODY = 2_097_152
-
-    threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="page")
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
@@ -51,8 +46,7 @@ class PageHandler(ASGIHandler):
         if body is None:
             response: HttpResponseBase = HttpResponse("This is too large.", status=413, headers={"Connection": "close"})
         else:
-            in_thread = asyncio.get_running_loop().run_in_executor
-            response = await in_thread(self.threads, copy_context().run, self._answer, scope, body)
+            response = await db(self._answer, scope, body, threads=PAGES)
         await self.send_response(response, send)
         response.close()
 
@@ -76,8 +70,7 @@ class PageHandler(ASGIHandler):
         if refusal:
             return refusal
         assert request
-        with kept():
-            return self.get_response(request)
+        return self.get_response(request)
 
 
 application = ProtocolTypeRouter(
