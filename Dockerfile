@@ -47,7 +47,7 @@ RUN python -m compileall -q . \
        python manage.py collectstatic --no-input --verbosity=0
 USER qwenweb
 EXPOSE 8000
-CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "-v", "0", "--no-server-name", "--proxy-headers", "qwenweb.asgi:application"]
+CMD ["python", "-m", "qwenweb.serve", "--host", "0.0.0.0", "--behind-proxy"]
 
 FROM web AS inference
 COPY --from=inference-packages /venv /venv

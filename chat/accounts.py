@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.auth_backends import AuthenticationBackend
 from django.conf import settings
 from django.http import HttpRequest
+
+from chat.models import User
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -16,3 +19,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> Any:
         user.name = user.name or form.cleaned_data["email"].partition("@")[0]
         return super().save_user(request, user, form, commit)
+
+
+class AccountBackend(AuthenticationBackend):  # type: ignore[misc]
+    def get_user(self, user_id: object) -> User | None:
+        """Who a session belongs to; nobody when the user is not active any more."""
+        user = User.objects.by_id(user_id)
+        return user if user and self.user_can_authenticate(user) else None

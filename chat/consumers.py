@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import structlog
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -35,6 +40,7 @@ SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 
 CLOSE_SIGNED_OUT = 4401
 CLOSE_FOREIGN_ORIGIN = 4403
+CLOSE_LOST = 4008
 CLOSE_BAD_FRAMES = 1008
 CLOSE_UNAVAILABLE = 1013
 
@@ -48,17 +54,37 @@ class PageConsumer(AsyncWebsocketConsumer):
 
     MOST_BAD_FRAMES = 20
     MOST_FOLLOWED = 20
+    MOST_UNSENT = 64
     LONGEST_FRAME = 4096
     CHECK_SESSION_S = 30.0
+    FAREWELL_S = 1.0
 
     user_id: UUID
 
-    async def connect(self) -> None:
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[..., Any]) -> None:
+        """Take what comes, one after another: Channels' own loop makes a task and changes threads for every frame."""
+        self.scope, self.base_send = scope, send
         self.viewers: dict[str, Viewer] = {}
         self._num_bad_frames = 0
         # As the page itself says: its browser may speak another language than the person chose.
         asked = self.scope["query_string"].decode("latin-1").removeprefix("language=")
         self.language = asked if is_spoken(asked) else settings.LANGUAGE_CODE
+        self._outbox: deque[str] = deque()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._main = asyncio.current_task()
+        try:
+            while True:
+                message = await receive()
+                await getattr(self, get_handler_name(message))(message)
+        except StopConsumer:
+            pass
+        except asyncio.CancelledError:
+            if not self._is_ending:
+                raise
+        finally:
+            await self._leave()
+
+    async def connect(self) -> None:
         if not self._is_from_own_page():
             await self.close(code=CLOSE_FOREIGN_ORIGIN)
             return
@@ -75,85 +101,133 @@ class PageConsumer(AsyncWebsocketConsumer):
         self.user, self.user_id = user, user.id
         await self.accept()
         hub().join(self)
-        self._watch = asyncio.create_task(self._check_session_loop())
+        self._start("watch", self._check_session_loop)
 
     def _is_from_own_page(self) -> bool:
         """Origins are compared letter by letter: parsers differ in what they see in `http://evil\\@host`."""
         origins = [value for name, value in self.scope["headers"] if name == b"origin"]
         return len(origins) == 1 and origins[0].decode("latin-1") in settings.ORIGINS
 
-    async def disconnect(self, code: int) -> None:
-        if not hasattr(self, "user"):
-            return
-        self._watch.cancel()
-        for viewer in self.viewers.values():
-            hub().unfollow(viewer)
-        self.viewers.clear()
-        await hub().leave(self)
+    async def _leave(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        self._unfollow_all()
+        if hasattr(self, "user"):
+            await hub().leave(self)
 
-    async def push(self, frame: Frame) -> int:
+    # Frames to the page
+
+    def push(self, frame: Frame) -> int:
+        """Queue a frame, and never wait: a page that reads slowly must hold up nobody else. How long it was."""
+        if self._is_ending:
+            return 0
         text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-        # A socket that is closing takes nothing more; its disconnect follows.
-        with contextlib.suppress(RuntimeError):
-            await self.send(text_data=text)
+        self._outbox.append(text)
+        self._start("send", self._send_outbox)
         return len(text)
+
+    async def _send_outbox(self) -> None:
+        # A socket that is closing takes nothing more; its disconnect follows.
+        with contextlib.suppress(RuntimeError, OSError):
+            while self._outbox:
+                await self.send(text_data=self._outbox.popleft())
+
+    def hint(self, frame: Frame) -> None:
+        """Push what a page load repairs; a page that reads nothing can do without it."""
+        if not self._is_slow:
+            self.push(frame)
+
+    @property
+    def _is_slow(self) -> bool:
+        return len(self._outbox) > self.MOST_UNSENT
+
+    @property
+    def _is_ending(self) -> bool:
+        return "end" in self._tasks
+
+    def _start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Do something beside taking frames, once at a time."""
+        task = self._tasks.get(name)
+        if task is None or task.done():
+            task = self._tasks[name] = asyncio.create_task(work())
+        return task
 
     # Frames from the page
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._is_ending:
+            return
         try:
             await self._take(_parsed(text_data, self.LONGEST_FRAME))
         except BadFrame as error:
             self._num_bad_frames += 1
-            await self._complain(error.args[0])
+            self._complain(error.args[0])
             if self._num_bad_frames >= self.MOST_BAD_FRAMES:
-                await self.close(code=CLOSE_BAD_FRAMES)
+                self.end(CLOSE_BAD_FRAMES)
         except Exception:
             log.exception("socket.frame_failed")
-            await self._complain(_("That did not work just now. Try again in a moment."))
+            self._complain(_("That did not work just now. Try again in a moment."))
+        if self._is_slow:
+            await asyncio.wait({self._tasks["send"]})  # whoever asks without reading waits for the answers
 
-    async def _complain(self, words: str | Promise) -> None:
+    def _complain(self, words: str | Promise) -> None:
         with override(self.language):
             text = str(words)
-        await self.push({"type": "error", "text": text})
+        self.push({"type": "error", "text": text})
 
     async def _take(self, frame: Frame) -> None:
         generation_id = _uuid(frame.get("generation"))
         match frame.get("type"):
             case "reply.follow":
-                await self._follow(generation_id, _cursor(frame.get("after")))
+                await self._follow(generation_id, _cursor(frame.get("after")), frame.get("ticket"))
             case "reply.ack":
                 if viewer := self.viewers.get(str(generation_id)):
-                    await viewer.drew(_cursor(frame.get("cursor")))
+                    viewer.drew(_cursor(frame.get("cursor")))
             case "reply.unfollow":
                 if viewer := self.viewers.pop(str(generation_id), None):
                     hub().unfollow(viewer)
             case _:
                 raise BadFrame(_("This page sent something the server does not know. Reload it."))
 
-    async def _follow(self, generation_id: UUID, after: Cursor) -> None:
+    async def _follow(self, generation_id: UUID, after: Cursor, ticket: object) -> None:
         if former := self.viewers.pop(str(generation_id), None):
             hub().unfollow(former)
         if len(self.viewers) >= self.MOST_FOLLOWED:
             raise BadFrame(format_lazy(_("A page can follow {most} replies at a time."), most=self.MOST_FOLLOWED))
+        if access.holds_ticket(self.user_id, generation_id, ticket):
+            self.viewers[str(generation_id)] = hub().follow(str(generation_id), self, after)
+            return
         try:
             generation, stage = await db(_followed, self.user, generation_id)
         except Http404:
             raise BadFrame(_("There is no such reply.")) from None
-        viewer = await hub().follow(generation, self, after)
-        if not generation.is_over:
-            self.viewers[str(generation_id)] = viewer
-            if viewer.seen.n <= 1:
-                await self.push(stage.frame(str(generation_id), self.language))
+        viewer = hub().follow(str(generation_id), self, after, Cursor(generation.open_attempt, 0))
+        if generation.is_over:
+            viewer.feed.status = generation.status
+            await hub().end(viewer.feed)
+            return
+        self.viewers[str(generation_id)] = viewer
+        if viewer.seen.n <= 1:
+            viewer.feed.stage = stage
+            self.push(stage.frame(str(generation_id), self.language))
+
+    def _unfollow_all(self) -> None:
+        for viewer in self.viewers.values():
+            hub().unfollow(viewer)
+        self.viewers.clear()
 
     # Rights that end
 
     async def _check_session_loop(self) -> None:
         while True:
             await asyncio.sleep(self.CHECK_SESSION_S)
-            await self.check_session()
+            await self._check_session()
 
-    async def check_session(self) -> None:
+    def check_session(self) -> None:
+        """Look soon whether the rights of this page have ended."""
+        self._start("check", self._check_session)
+
+    async def _check_session(self) -> None:
         """Close the socket when its session or user is not good any more; a database that is away decides nothing."""
         try:
             user = await db(_user_of, self._session_key)
@@ -161,8 +235,30 @@ class PageConsumer(AsyncWebsocketConsumer):
             log.warning("socket.session_unchecked")
             return
         if user is None:
-            await self.push({"type": "session.ended"})
-            await self.close(code=CLOSE_SIGNED_OUT)
+            self.end(CLOSE_SIGNED_OUT, {"type": "session.ended"})
+
+    def end_if_lost(self) -> None:
+        """Let a page go that has drawn nothing for long: it connects anew and begins where it is."""
+        if any(viewer.is_lost for viewer in self.viewers.values()):
+            self.end(CLOSE_LOST)
+
+    def end(self, code: int, *last: Frame) -> None:
+        """Show nothing more and close; a page that reads nothing is not waited for."""
+        self._unfollow_all()
+        for frame in last:
+            self.push(frame)
+
+        self._start("end", partial(self._end, code))
+
+    async def _end(self, code: int) -> None:
+        try:
+            async with asyncio.timeout(self.FAREWELL_S):
+                if sending := self._tasks.get("send"):
+                    await sending
+                await self.close(code=code)
+        except (TimeoutError, RuntimeError, OSError):
+            if self._main:
+                self._main.cancel()
 
 
 def _user_of(session_key: str) -> User | None:

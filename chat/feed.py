@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
-
-from django.utils.functional import Promise
 
 from chat.markdown import BlockRenderer, in_language
 from chat.reply_stream import START, Cursor
+from chat.stages import Stage
 
 Frame = dict[str, Any]
-Push = Callable[[Frame], Awaitable[int]]
-"""Sends a frame to one page; how many bytes it was."""
+Push = Callable[[Frame], int]
+"""Queues a frame for one page; how long it was."""
 
 ZONES = ("reasoning", "answer")
 ZONE_OF = {"reasoning": "reasoning", "text": "answer"}
@@ -33,7 +32,7 @@ class Feed:
     def __init__(self, generation_id: str, after: Cursor = START) -> None:
         self.generation_id = generation_id
         self.cursor = after
-        self.stage: tuple[str, str | Promise] | None = None
+        self.stage: Stage | None = None
         self.heard_at = time.monotonic()
         self.viewers: set[Viewer] = set()
         self.is_dirty = False
@@ -62,6 +61,11 @@ class Feed:
             self.is_dirty = True
         elif kind == "end":
             self.status = data
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody has seen a word of it."""
+        return not self._render_at
 
     def is_due(self, now: float) -> bool:
         return self.is_dirty and now >= self._render_at
@@ -124,7 +128,7 @@ class Viewer:
         """Nothing was drawn for so long that the page is better off connecting anew."""
         return self.is_behind and time.monotonic() - self._undrawn_since > self.PATIENCE_S
 
-    async def show(self, *, even_if_behind: bool = False) -> None:
+    def show(self, *, even_if_behind: bool = False) -> None:
         feed = self.feed
         if self.seen >= feed.cursor or (self.is_behind and not even_if_behind):
             return
@@ -132,7 +136,7 @@ class Viewer:
         self.seen = feed.cursor
         if not reasoning and not answer:
             return
-        size = await self._push(
+        size = self._push(
             {
                 "type": "reply.blocks",
                 "generation": feed.generation_id,
@@ -145,16 +149,16 @@ class Viewer:
             self._undrawn_since = time.monotonic()
         self._undrawn.append((feed.cursor, size))
 
-    async def push(self, frame: Frame) -> None:
-        await self._push(frame)
+    def push(self, frame: Frame) -> None:
+        self._push(frame)
 
-    async def drew(self, cursor: Cursor) -> None:
+    def drew(self, cursor: Cursor) -> None:
         """The page says how far it has drawn; what was held back comes now."""
         was_behind = self.is_behind
         self._undrawn = [(sent, size) for sent, size in self._undrawn if sent > cursor]
         self._undrawn_since = time.monotonic()
         if was_behind:
-            await self.show()
+            self.show()
 
     def forget_code(self) -> None:
         """The code blocks sent so far are told anew, so what comes next is no addition to them."""

@@ -17,11 +17,11 @@ from django.utils.translation import override
 from redis.exceptions import RedisError
 
 from chat import hints, reply_stream, valkey
-from chat.database import db
+from chat.database import db, num_calls
 from chat.feed import Feed, Viewer
 from chat.models import Generation
-from chat.reply_stream import Cursor
-from chat.stages import stages
+from chat.reply_stream import START, Cursor
+from chat.stages import GONE, stages
 
 if TYPE_CHECKING:
     from chat.consumers import PageConsumer
@@ -43,7 +43,10 @@ class Hub:
     """Feeds by generation and pages by user. It works while there are pages and rests when the last one leaves."""
 
     CHECK_S = 2.0
+    FIRST_CHECK_S = 0.3
     PAUSE_PER_FEED_S = 0.0006
+    PAUSE_PER_CALL_S = 0.004
+    LONGEST_RUSH_S = 0.3
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
@@ -52,6 +55,8 @@ class Hub:
         self._bell = f"hub:{uuid4()}"
         self._bell_cursor = "0-0"
         self._due = asyncio.Event()
+        self._is_blocked = False
+        self._ringing: asyncio.Task[None] | None = None
 
     # Pages
 
@@ -75,22 +80,15 @@ class Hub:
 
     # Following
 
-    async def follow(self, generation: Generation, viewer_of: PageConsumer, after: Cursor) -> Viewer:
+    def follow(self, generation_id: str, page: PageConsumer, after: Cursor, begin: Cursor = START) -> Viewer:
         """Register first, then replay, then tail: the reader starts every feed where its attempt begins."""
-        generation_id = str(generation.id)
         feed = self._feeds.get(generation_id)
-        is_new = feed is None
         if feed is None:
-            feed = Feed(generation_id, Cursor(generation.open_attempt, 0))
-            self._feeds[generation_id] = feed
-        viewer = Viewer(feed, viewer_of.push, after, viewer_of.language)
+            feed = self._feeds[generation_id] = Feed(generation_id, begin)
+            self._ring()
+        viewer = Viewer(feed, page.push, after, page.language)
         feed.viewers.add(viewer)
-        if generation.is_over:
-            await self._end(feed, generation.status)
-        elif is_new:
-            await self._ring()
-        else:
-            await viewer.show()
+        viewer.show()
         return viewer
 
     def unfollow(self, viewer: Viewer) -> None:
@@ -99,8 +97,13 @@ class Hub:
         if not feed.viewers and self._feeds.get(feed.generation_id) is feed:
             del self._feeds[feed.generation_id]
 
-    async def _ring(self) -> None:
-        """Make the blocking read return, so that it takes the new stream in; a lost ring costs a second."""
+    def _ring(self) -> None:
+        """Make a read that blocks return, so that the next takes the new stream in; a lost ring costs a second."""
+        if self._is_blocked:
+            self._is_blocked = False
+            self._ringing = asyncio.create_task(self._send_ring())
+
+    async def _send_ring(self) -> None:
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.xadd(self._bell, {"k": "ring"}, maxlen=1)
@@ -126,7 +129,10 @@ class Hub:
         feeds = {reply_stream.key(feed.generation_id): feed for feed in self._feeds.values()}
         cursors: dict[Any, Any] = {key: str(feed.cursor) for key, feed in feeds.items()}
         cursors[self._bell] = self._bell_cursor
+        self._is_blocked = True
         answer: Any = await self._client.xread(cursors, block=1000)
+        self._is_blocked = False
+        ended: list[Feed] = []
         for key, entries in answer or []:
             if key == self._bell:
                 self._bell_cursor = entries[-1][0]
@@ -134,25 +140,23 @@ class Hub:
                 for entry_id, fields in entries:
                     feed.take(Cursor.parse(entry_id), fields["k"], fields["d"])
                 if feed.status:
-                    await self._end(feed, feed.status)
+                    ended.append(feed)
+                elif feed.is_dirty and feed.is_new:
+                    self._show(feed)
                 elif feed.is_dirty:
                     self._due.set()
+        if ended:
+            await self.end(*ended)
         # The more replies are followed, the more entries one read brings.
         await asyncio.sleep(min(0.02, self.PAUSE_PER_FEED_S / 4 * len(self._feeds)))
 
     async def _render_loop(self) -> None:
-        """Render each dirty feed when its pause is over: the first delta at once, a lone delta at once."""
+        """Render each dirty feed when its pause is over; a lone delta at once."""
         while True:
             await self._due.wait()
             now = time.monotonic()
-            pause_s = max(Feed.PAUSE_S, self.PAUSE_PER_FEED_S * len(self._feeds))
             for feed in [feed for feed in self._feeds.values() if feed.is_due(now)]:
-                try:
-                    await self._show(feed, pause_s)
-                except Exception:
-                    # One reply that can't be rendered must not hold up everybody's; its end shows what is stored.
-                    log.exception("hub.render_failed", generation=feed.generation_id)
-                    feed.is_dirty = False
+                self._show(feed)
                 await asyncio.sleep(0)
             waiting = [feed.due_in_s for feed in self._feeds.values() if feed.is_dirty]
             if waiting:
@@ -160,60 +164,76 @@ class Hub:
             else:
                 self._due.clear()
 
-    async def _show(self, feed: Feed, pause_s: float) -> None:
-        feed.render(pause_s)
-        for viewer in list(feed.viewers):
-            await viewer.show()
-
-    async def _end(self, feed: Feed, status: str) -> None:
-        """Show the last of a reply, then its finished message; the feed is done."""
+    def _show(self, feed: Feed) -> None:
+        """Render and push what is new; in a rush of requests, more of a reply waits for those who have nothing yet."""
+        rush_s = min(self.LONGEST_RUSH_S, self.PAUSE_PER_CALL_S * num_calls())
         try:
-            html = await db(_finished_message, feed.generation_id, {viewer.language for viewer in feed.viewers})
+            feed.render(max(Feed.PAUSE_S, self.PAUSE_PER_FEED_S * len(self._feeds), rush_s))
+        except Exception:
+            # One reply that can't be rendered must not hold up everybody's; its end shows what is stored.
+            log.exception("hub.render_failed", generation=feed.generation_id)
+            feed.is_dirty = False
+            return
+        for viewer in list(feed.viewers):
+            viewer.show()
+
+    async def end(self, *feeds: Feed) -> None:
+        """Show the last of replies whose status is known, then the finished messages; their feeds are done."""
+        languages = {viewer.language for feed in feeds for viewer in feed.viewers}
+        try:
+            finished = await db(_finished_messages, [feed.generation_id for feed in feeds], languages)
         except DatabaseError as error:
             log.warning("hub.end_postponed", error=type(error).__name__)
             return
-        self._feeds.pop(feed.generation_id, None)
-        feed.close()
-        frame = {"type": "reply.end", "generation": feed.generation_id, "status": status}
-        for viewer in list(feed.viewers):
-            await viewer.show(even_if_behind=True)
-            # Who came in the meantime may speak a language nobody else did.
-            await viewer.push({**frame, "html": html.get(viewer.language) or next(iter(html.values()), "")})
+        for feed in feeds:
+            if self._feeds.get(feed.generation_id) is not feed:
+                continue
+            del self._feeds[feed.generation_id]
+            feed.close()
+            html = finished.get(feed.generation_id, {})
+            frame = {"type": "reply.end", "generation": feed.generation_id, "status": feed.status}
+            for viewer in list(feed.viewers):
+                viewer.show(even_if_behind=True)
+                # Who came in the meantime may speak a language nobody else did.
+                viewer.push({**frame, "html": html.get(viewer.language) or next(iter(html.values()), "")})
 
     # Mending
 
     async def _check_loop(self) -> None:
         while True:
-            await asyncio.sleep(self.CHECK_S)
+            await asyncio.sleep(self.FIRST_CHECK_S)
             try:
                 await self._check([feed for feed in self._feeds.values() if self._is_silent(feed)])
-                await self._drop_lost_viewers()
+                self._drop_lost_pages()
             except Exception:
                 log.exception("hub.check_failed")
 
     def _is_silent(self, feed: Feed) -> bool:
-        return feed.status is not None or time.monotonic() - feed.heard_at > self.CHECK_S
+        is_new = feed.stage is None and not feed.cursor.n
+        return time.monotonic() - feed.heard_at > (self.FIRST_CHECK_S if is_new else self.CHECK_S)
 
     async def _check(self, feeds: list[Feed]) -> None:
         """Ask Postgres about replies that are silent: it knows those that ended unheard, and why others wait."""
         if not feeds:
             return
         stages_now = await db(stages, [UUID(feed.generation_id) for feed in feeds])
+        ended: list[Feed] = []
         for feed in feeds:
-            stage = stages_now.get(UUID(feed.generation_id))
-            if stage is None or stage.is_over:
-                await self._end(feed, stage.status if stage else "stopped")
-            elif (stage.stage, stage.text) != feed.stage and feed.cursor.n <= 1:
-                feed.stage = (stage.stage, stage.text)
+            stage = stages_now.get(UUID(feed.generation_id), GONE)
+            feed.heard_at = time.monotonic()
+            if stage.is_over:
+                feed.status = stage.status
+                ended.append(feed)
+            elif stage != feed.stage and feed.cursor.n <= 1:
+                feed.stage = stage
                 for viewer in list(feed.viewers):
-                    await viewer.push(stage.frame(feed.generation_id, viewer.language))
+                    viewer.push(stage.frame(feed.generation_id, viewer.language))
+        if ended:
+            await self.end(*ended)
 
-    async def _drop_lost_viewers(self) -> None:
-        lost = [viewer for feed in self._feeds.values() for viewer in feed.viewers if viewer.is_lost]
-        for pages in list(self._pages.values()):
-            for page in list(pages):
-                if any(viewer in lost for viewer in page.viewers.values()):
-                    await page.close(code=4008)
+    def _drop_lost_pages(self) -> None:
+        for page in [page for pages in self._pages.values() for page in pages]:
+            page.end_if_lost()
 
     # Hints
 
@@ -233,18 +253,18 @@ class Hub:
         match hint["type"]:
             case "session.check":
                 for page in pages:
-                    await page.check_session()
+                    page.check_session()
             case "reply.over":
                 await self._check([feed for feed in [self._feeds.get(hint["generation"])] if feed])
             case "conversation.changed":
                 for page in pages:
-                    await page.push({"type": "conversation.changed", "conversation": hint["conversation"]})
+                    page.hint({"type": "conversation.changed", "conversation": hint["conversation"]})
 
 
-def _finished_message(generation_id: str, languages: set[str]) -> dict[str, str]:
-    """The message of a reply in each of these languages; none when it is gone."""
-    generation = Generation.objects.select_related("message").filter(id=generation_id).first()
-    return {language: _message_html(generation, language) for language in languages} if generation else {}
+def _finished_messages(ids: list[str], languages: set[str]) -> dict[str, dict[str, str]]:
+    """The message of each of these replies in each of these languages; those that are gone are missing."""
+    generations = Generation.objects.select_related("message").filter(id__in=ids)
+    return {str(each.id): {language: _message_html(each, language) for language in languages} for each in generations}
 
 
 def _message_html(generation: Generation, language: str) -> str:

@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat.database import borrowed
+from chat.database import borrowed, execute
 from chat.models import Generation, Message, UsageRecord
 from chat.reply_stream import Kind, Told, Writer
 from inference.contract import (
@@ -168,16 +168,14 @@ def _num_tokens(reply: Generation) -> int:
 
 def _prompt(reply: Message) -> tuple[ChatMessage, ...]:
     """The branch above a reply as the model is asked; what ended without a word is left out."""
-    by_id = {
-        message.id: message for message in Message.objects.filter(conversation=reply.conversation_id).only(*PROMPT)
-    }
+    by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id])}
     branch: list[ChatMessage] = []
-    message = by_id.get(reply.parent_id) if reply.parent_id else None
-    while message:
-        if message.text:
-            branch.append(ChatMessage("user" if message.role == Message.Role.USER else "assistant", message.text))
-        message = by_id.get(message.parent_id) if message.parent_id else None
+    above = reply.parent_id
+    while above:
+        above, role, text = by_id[above]
+        if text:
+            branch.append(ChatMessage("user" if role == Message.Role.USER else "assistant", text))
     return tuple(branch[::-1])
 
 
-PROMPT = ("id", "parent_id", "role", "text")
+MESSAGES = "SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s"

@@ -39,6 +39,9 @@ class Stage:
         }
 
 
+GONE = Stage("stopped", "gone", "")
+
+
 def stages(ids: Iterable[UUID]) -> dict[UUID, Stage]:
     """The stage of each of these generations; those that are gone are missing."""
     return {id_: stage_of(status) for id_, status in Generation.statuses(ids).items()}

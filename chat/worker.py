@@ -59,6 +59,8 @@ class InferenceWorker:
         self.row = Worker(name=name, device=device)
         self.engine: Engine | None = None
         self._replies: dict[UUID, RunningReply] = {}
+        self._failed: set[UUID] = set()
+        self._was_cut_off = False
         self._lock = threading.Lock()
         self._look = threading.Event()
         self._is_stopping = threading.Event()
@@ -161,7 +163,11 @@ class InferenceWorker:
         num_free = self.engine.info.num_slots - len(self._replies)
         if num_free <= 0 or not self.engine.is_healthy():
             return True
-        for generation in Generation.claim(self.row, num_free):
+        claimed = Generation.held(self.row, {*self._replies, *self._failed}) if self._was_cut_off else []
+        self._was_cut_off = True  # unless this comes back whole
+        claimed += Generation.claim(self.row, num_free)
+        self._was_cut_off = False
+        for generation in claimed:
             reply = RunningReply(generation, self.engine, self._writer)
             with self._lock:
                 self._replies[generation.id] = reply
@@ -174,6 +180,7 @@ class InferenceWorker:
             reply.run()
         except Exception:
             log.exception("worker.reply_failed", generation=str(reply.generation.id))
+            self._failed.add(reply.generation.id)
         finally:
             with self._lock:
                 # The next attempt may have taken its place already.

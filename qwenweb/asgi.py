@@ -3,44 +3,74 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from typing import Any
 
 import django
-from asgiref.sync import SyncToAsync
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenweb.settings")
 django.setup(set_prefix=False)
 
 from channels.sessions import CookieMiddleware  # noqa: E402  (Django must be set up first)
-from django.urls import path  # noqa: E402
+from django.urls import path, set_script_prefix  # noqa: E402
 
 from chat.consumers import PageConsumer  # noqa: E402
-from chat.database import borrowed  # noqa: E402
+from chat.database import PAGES, db_in  # noqa: E402
 
 
 class PageHandler(ASGIHandler):
     """Django's handler for views that are all synchronous: one change of threads a request.
 
-    The stock handler changes threads twice for every middleware, and starts a thread for every request.
+    The stock handler changes threads for each signal and each middleware, and starts a thread and two tasks for every
+    request. Its signals give connections back, which are kept here.
     """
 
-    threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="page")
+    LARGEST_BODY = 2_097_152
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
-    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        answer = SyncToAsync(self._answer, thread_sensitive=False, executor=self.threads)
-        return await answer(request)
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        try:
+            body = await self._body(receive)
+        except RequestAborted:
+            return
+        if body is None:
+            response: HttpResponseBase = HttpResponse("This is too large.", status=413, headers={"Connection": "close"})
+        else:
+            response = await db_in(PAGES, self._answer, scope, body)
+        await self.send_response(response, send)
+        response.close()
 
-    def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        # Django's own signals give connections back in the thread of the event loop, which has none.
-        with borrowed():
-            return self.get_response(request)
+    async def _body(self, receive: Callable[[], Awaitable[Any]]) -> BytesIO | None:
+        """What was sent; None when it is too large. Raises RequestAborted when it does not come to its end."""
+        body = BytesIO()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RequestAborted
+            body.write(message.get("body", b""))
+            if body.tell() > self.LARGEST_BODY:
+                return None
+            if not message.get("more_body", False):
+                body.seek(0)
+                return body
+
+    def _answer(self, scope: dict[str, Any], body: BytesIO) -> HttpResponseBase:
+        set_script_prefix(get_script_prefix(scope))
+        request, refusal = self.create_request(scope, body)
+        if refusal:
+            return refusal
+        assert request
+        return self.get_response(request)
 
 
 application = ProtocolTypeRouter(

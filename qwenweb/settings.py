@@ -148,7 +148,8 @@ _database["OPTIONS"] = {
     "connect_timeout": 5,
     "options": "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=30000",
 }
-if env_bool("QWENWEB_DATABASE_POOL", default=True):
+HAS_DATABASE_POOL = env_bool("QWENWEB_DATABASE_POOL", default=True)
+if HAS_DATABASE_POOL:
     _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 12, "timeout": 5, "max_idle": 60}
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -187,7 +188,8 @@ CELERY_BEAT_SCHEDULE = {
 
 # Accounts
 AUTH_USER_MODEL = "chat.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["chat.accounts.AccountBackend"]
+SESSION_ENGINE = "chat.sessions"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -297,8 +299,7 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "django.server": {"level": "WARNING"},
-        "daphne": {"level": "WARNING"},
-        "daphne.http_protocol": {"level": "CRITICAL"},
+        "uvicorn.error": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
     },
 }

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What a child's command line has that no other child's has.
 MARKS = {
-    "web": "daphne",
+    "web": "qwenweb.serve",
     "inference": "gpu0@",
     "default": "default@",
     "postgres": "postgres -D",
@@ -117,7 +117,7 @@ def signed_in(i):
     user, _ = User.objects.get_or_create(email=f"person{i}@example.org", defaults={"name": f"Person {i}"})
     session = SessionStore()
     session[SESSION_KEY] = str(user.id)
-    session[BACKEND_SESSION_KEY] = "allauth.account.auth_backends.AuthenticationBackend"
+    session[BACKEND_SESSION_KEY] = "chat.accounts.AccountBackend"
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
     return session.session_key

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 GENERATION = re.compile(r'data-generation="([0-9a-f-]{36})"')
+TICKET = re.compile(r'data-ticket="([^"]+)"')
 CONVERSATION = re.compile(r"(?im)^hx-push-url: /c/([0-9a-f-]{36})")
 CSRF = "a" * 32
 
@@ -25,6 +26,7 @@ class Visitor:
     port: int
     session: str
     cursor: str = "0-0"
+    ticket: str = ""
     shown: dict[int, str] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
     end: dict[str, Any] | None = None
@@ -58,6 +60,7 @@ class Visitor:
         found = GENERATION.search(answer)
         if not found:
             raise RuntimeError(answer[:600])
+        self.ticket = TICKET.findall(answer)[0]
         return found[1]
 
     async def post(self, path: str, fields: dict[str, str]) -> str:
@@ -82,7 +85,8 @@ class Visitor:
             writer.close()
 
     async def follow(self, generation: str) -> None:
-        await self.socket.send(json.dumps({"type": "reply.follow", "generation": generation, "after": self.cursor}))
+        frame = {"type": "reply.follow", "generation": generation, "after": self.cursor, "ticket": self.ticket}
+        await self.socket.send(json.dumps(frame))
 
     async def watch(self, generation: str, timeout_s: float = 40) -> None:
         """Follow a reply to its end, over as many connections as it takes."""

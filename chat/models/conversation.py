@@ -72,10 +72,12 @@ class Conversation(models.Model):
         leaf = self.messages.select_related("generation").filter(id=above).first() if above else None
         if parent and leaf is None:
             raise Refused(_("The message you answered is gone. Reload the page to go on from here."))
-        turn = self._turn_of(self.owner_id, client_id)
-        if turn is None and leaf and leaf.role == Message.Role.ASSISTANT and not leaf.generation.is_over:
-            raise Refused(_("A reply is still being written. Stop it, or wait until it is done."))
-        return turn or self._add_turn(text, client_id, parent=leaf)
+        if leaf and leaf.role == Message.Role.ASSISTANT and not leaf.generation.is_over:
+            turn = self._turn_of(self.owner_id, client_id)
+            if turn is None:
+                raise Refused(_("A reply is still being written. Stop it, or wait until it is done."))
+            return turn
+        return self._add_turn(text, client_id, parent=leaf)
 
     def reply_again(self, message: Message, client_id: str) -> Turn:
         """Another reply to a message of this conversation, beside the earlier ones."""
@@ -137,7 +139,11 @@ class Conversation(models.Model):
         self.active_leaf, self.last_active_at = reply, timezone.now()
         messages = [message, reply] if is_new_message else [reply]
         try:
-            execute_together(self._own_statement(), insert(messages), insert([generation]))
+            execute_together(
+                self._own_statement(),
+                *(insert(each, *MESSAGE) for each in messages),
+                insert(generation, "id", "message_id", "requested_by_id", "client_id"),
+            )
         except IntegrityError:
             turn = self._turn_of(self.owner_id, client_id)
             if turn is None:
@@ -152,7 +158,7 @@ class Conversation(models.Model):
     def _own_statement(self) -> Statement:
         """What makes this conversation point at its new leaf."""
         if self._state.adding:
-            return insert([self])
+            return insert(self, "id", "owner_id", "title", "active_leaf_id", "created_at", "last_active_at")
         sql = "UPDATE chat_conversation SET active_leaf_id = %s, last_active_at = %s WHERE id = %s"
         return sql, (self.active_leaf_id, self.last_active_at, self.id)
 
@@ -171,3 +177,6 @@ class Conversation(models.Model):
     def listed(cls, owner: User) -> models.QuerySet[Self]:
         """A person's conversations, newest first, as the sidebar shows them."""
         return cls.objects.filter(owner=owner).order_by("-last_active_at", "-id")
+
+
+MESSAGE = ("id", "conversation_id", "parent_id", "role", "text", "created_at")

@@ -153,11 +153,12 @@ class Generation(models.Model):
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))")
             cursor.execute(CLAIM, {"worker": worker.id, "most": most})
             claimed = [row[0] for row in cursor.fetchall()]
-        return list(
-            cls.objects.filter(id__in=claimed, worker=worker)
-            .select_related("message__conversation")
-            .order_by("queued_at")
-        )
+        return list(cls.objects.filter(id__in=claimed, worker=worker).select_related("message").order_by("queued_at"))
+
+    @classmethod
+    def held(cls, worker: Worker, known: Iterable[UUID]) -> list[Generation]:
+        """What a worker holds and does not know of: claimed for it, but the answer was lost on its way."""
+        return list(cls.objects.running().filter(worker=worker).exclude(id__in=list(known)).select_related("message"))
 
     def stop(self) -> None:
         """End the reply with the text it has: at once while it is queued, else as soon as its worker hears of it."""

@@ -9,6 +9,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from chat.database import execute
 from chat.models.ids import uuid7
 
 
@@ -26,6 +27,12 @@ class UserManager(BaseUserManager["User"]):
 
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(email__iexact=username)
+
+    def by_id(self, user_id: object) -> User | None:
+        """Asked once a request, and so prepared."""
+        names = [field.attname for field in self.model._meta.concrete_fields]
+        row = execute(f"SELECT {', '.join(names)} FROM chat_user WHERE id = %s", [user_id]).fetchone()
+        return self.model.from_db(self.db, names, row) if row else None
 
 
 class User(AbstractBaseUser, PermissionsMixin):

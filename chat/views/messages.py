@@ -74,7 +74,10 @@ def _answer(request: Request, turn: Turn) -> HttpResponse:
     address = reverse("conversation_detail", args=[turn.message.conversation_id])
     if not request.htmx:
         return redirect(address)
-    return HttpResponse(render_to_string("chat/_turn.html", {"turn": turn}), headers={"HX-Push-Url": address})
+    return HttpResponse(
+        render_to_string("chat/_turn.html", {"turn": turn, "ticket": access.ticket(turn.generation)}),
+        headers={"HX-Push-Url": address},
+    )
 
 
 def refusal(request: Request, refused: Refused, conversation: Conversation | None, text: str = "") -> HttpResponse:

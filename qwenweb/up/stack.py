@@ -22,7 +22,6 @@ from .valkey import Valkey
 ROOT = Path(__file__).resolve().parents[2]
 _WORKER = ["-m", "celery", "-A", "qwenweb", "worker", "-P", "threads", "--loglevel=INFO"]
 _ALONE = ["--without-gossip", "--without-mingle"]
-_DAPHNE = ["-m", "daphne", "-v", "0", "--no-server-name", "--ping-interval", "20", "--ping-timeout", "30"]
 _MODEL_RETRY_S = 60.0
 
 
@@ -111,7 +110,7 @@ class Stack:
         host, port = self.listener.getsockname()
         probe = HttpProbe("127.0.0.1" if host == "0.0.0.0" else host, port, "/healthz")
         # The socket stays open here while the web server is replaced: nobody is turned away meanwhile.
-        arguments = [*_DAPHNE, "--fd", str(self.listener.fileno()), "qwenweb.asgi:application"]
+        arguments = ["-m", "qwenweb.serve", "--fd", str(self.listener.fileno())]
         log = self.data.log("web")
         return Program("The web server", arguments, self.env, log, probe=probe, pass_fds=[self.listener.fileno()])
 

@@ -13,6 +13,7 @@ import { ThinkingClock } from "./thinking-clock.js";
 class ReplyStream extends HTMLElement {
   generation = this.dataset.generation ?? "";
   cursor = this.dataset.after ?? "0-0";
+  ticket = this.dataset.ticket ?? "";
   article = /** @type {HTMLElement} */ (this.closest("article"));
   answer = new ReplyBlocks(part(this.article, "answer"));
   reasoning = new ReplyBlocks(part(this.article, "reasoning"));

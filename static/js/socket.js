@@ -6,7 +6,7 @@
  * @typedef {{ type: "reply.blocks", generation: string, cursor: string, reasoning: Patch[], answer: Patch[] }} BlocksFrame
  * @typedef {{ type: "reply.end", generation: string, status: string, html: string }} EndFrame
  * @typedef {StatusFrame | BlocksFrame | EndFrame} ReplyFrame
- * @typedef {{ cursor: string, receive: (frame: ReplyFrame) => void }} Follower
+ * @typedef {{ cursor: string, ticket: string, receive: (frame: ReplyFrame) => void }} Follower
  */
 
 const FIRST_WAIT_MS = 250;
@@ -63,7 +63,7 @@ export class PageSocket extends EventTarget {
   /** @param {string} generation @param {Follower} follower */
   follow(generation, follower) {
     this.#followers.set(generation, follower);
-    this.#send({ type: "reply.follow", generation, after: follower.cursor });
+    this.#send({ type: "reply.follow", generation, after: follower.cursor, ticket: follower.ticket });
   }
 
   /** @param {string} generation @param {Follower} follower */

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.test import Client
 
@@ -18,6 +17,7 @@ from chat.database import db
 from chat.models import Conversation, Generation, Turn, User
 from chat.worker import InferenceWorker
 from qwenweb.asgi import application
+from tests.communicator import WebsocketCommunicator
 from tests.conftest import World, wait_for
 
 ORIGIN = b"http://testserver"
@@ -50,7 +50,7 @@ async def follow(socket: WebsocketCommunicator, generation: Generation, after: s
 async def frames_until(socket: WebsocketCommunicator, kind: str) -> list[dict[str, Any]]:
     frames: list[dict[str, Any]] = []
     while not frames or frames[-1]["type"] != kind:
-        frames.append(json.loads(await socket.receive_from(timeout=10)))
+        frames.append(json.loads(await socket.receive_from(within_s=10)))
         if frames[-1]["type"] == "reply.blocks":
             cursor = frames[-1]["cursor"]
             await socket.send_json_to({"type": "reply.ack", "generation": frames[-1]["generation"], "cursor": cursor})

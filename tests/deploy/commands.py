@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 from celery.bin.worker import worker
-from daphne.cli import CommandLineInterface
 from django.core.management import CommandError, get_commands, load_command_class
 from django.urls import Resolver404, resolve
 
 from inference import models_cli
+from qwenweb import serve
 from qwenweb.celery import app
 
 
@@ -21,8 +19,8 @@ def complaints(command: list[str]) -> list[str]:
             return _of_manage(name, arguments)
         case ["celery", "--app=qwenweb" | "-A", *arguments]:
             return _of_worker(arguments)
-        case ["daphne", *arguments]:
-            return _of_daphne(arguments)
+        case ["python", "-m", "qwenweb.serve", *arguments]:
+            return _of_server(arguments)
     return [f"{command[0]} is no program of this project"]
 
 
@@ -74,14 +72,10 @@ def _of_worker(arguments: list[str]) -> list[str]:
     return found
 
 
-def _of_daphne(arguments: list[str]) -> list[str]:
+def _of_server(arguments: list[str]) -> list[str]:
     try:
-        options = CommandLineInterface().parser.parse_args(arguments)
+        options = serve.parser().parse_args(arguments)
     except SystemExit:
-        return [f"daphne does not take {arguments}"]
-    module, _, name = options.application.partition(":")
-    try:
-        application = getattr(import_module(module), name, None)
-    except ImportError:
-        application = None
-    return [] if callable(application) else [f"there is no application {options.application}"]
+        return [f"the web server does not take {arguments}"]
+    # In a container only the proxy reaches it, and everybody comes from the proxy's address.
+    return [] if options.behind_proxy else ["the web server takes the proxy's address for people's"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from qwenweb import serve
 from tests.deploy import commands
 from tests.deploy.code import ROOT, takes_file, variables
 
@@ -153,7 +154,7 @@ class Stack:
         limits = [int(number) * 1_000_000 for number in re.findall(r"max_size (\d+)MB", self.caddyfile)]
         if not limits or not settings.DATA_UPLOAD_MAX_MEMORY_SIZE <= limits[0] <= 10_000_000:
             yield "proxy: the limit for bodies is missing, too high, or lower than that of the pages"
-        ping_s = int(commands.option(self.services["web"]["command"], "--ping-interval"))
+        ping_s = serve.PING_INTERVAL_S
         for number in re.findall(r"stream_timeout (\d+)s", self.caddyfile):
             if int(number) <= 2 * ping_s:
                 yield f"proxy: ends websockets after {number} s, they are pinged each {ping_s} s"

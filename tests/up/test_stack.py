@@ -38,7 +38,7 @@ def test_a_second_start_on_the_same_data_is_refused(stack: RunningStack) -> None
     assert stack.status() == 200
 
 
-@pytest.mark.parametrize("words", ["valkey-server", "bin/postgres", "daphne", "-Q default", "-Q gpu"])
+@pytest.mark.parametrize("words", ["valkey-server", "bin/postgres", "qwenweb.serve", "-Q default", "-Q gpu"])
 def test_a_killed_child_comes_back(stack: RunningStack, words: str) -> None:
     wait_until(lambda: stack.child(words))
     pid = stack.child(words)
