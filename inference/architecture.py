@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from inference.errors import ModelError
+from inference.model_config import DELTA, FULL, is_sparse, layer_types, text_part
 from inference.weights import read_json
 
 
@@ -17,9 +19,37 @@ class NoForward(ModelError):
     """The own forward pass does not know this model."""
 
 
-DENSE = ("qwen2", "qwen3", "llama", "mistral")
-MIXTURES = ("qwen3_moe",)
+DENSE = ("qwen2", "qwen3", "qwen3_5_text", "llama", "mistral")
+MIXTURES = ("qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe_text")
+HYBRIDS = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
 _ROTARY_BY_TRANSFORMERS = ("linear", "yarn", "llama3")
+
+
+@dataclass(frozen=True)
+class DeltaSizes:
+    """Sizes of the delta-net layers; several value heads in a row share a key head."""
+
+    num_key_heads: int
+    num_value_heads: int
+    key_dim: int
+    value_dim: int
+    num_taps: int
+    """Tokens that the short convolution sees."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token's queries, keys and values."""
+        return 2 * self.num_key_heads * self.key_dim + self.num_value_heads * self.value_dim
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """The shape of a layer's state."""
+        return self.num_value_heads, self.key_dim, self.value_dim
+
+    @property
+    def inputs(self) -> tuple[int, int]:
+        """The shape of the inputs that the convolution looks back at."""
+        return self.num_taps - 1, self.width
 
 
 @dataclass(frozen=True)
@@ -40,11 +70,13 @@ class Architecture:
     config: Mapping[str, Any]
     num_experts: int = 0
     num_experts_per_token: int = 0
+    delta: DeltaSizes | None = None
+    """Of hybrids, in which most layers keep a state in place of keys and values."""
 
     @classmethod
     def of(cls, model_dir: Path) -> Architecture:
         """NoForward for a model that the own forward pass does not know."""
-        config = read_json(model_dir / "config.json")
+        config = text_part(read_json(model_dir / "config.json"))
         model_type = config.get("model_type", "")
         if model_type not in (*DENSE, *MIXTURES):
             raise NoForward(f"config.json says model_type {model_type!r}, which has no forward pass here.")
@@ -69,12 +101,13 @@ class Architecture:
             num_heads=num_heads,
             num_kv_heads=config.get("num_key_value_heads") or num_heads,
             head_dim=head_dim,
-            rotary_dim=int(head_dim * config.get("partial_rotary_factor", 1.0)),
+            rotary_dim=int(head_dim * _rotary_share(config, model_type)),
             norm_eps=config["rms_norm_eps"],
             is_tied=config.get("tie_word_embeddings", False),
             config=config,
-            num_experts=config["num_experts"] if is_mixture else 0,
+            num_experts=(config.get("num_experts") or config["num_local_experts"]) if is_mixture else 0,
             num_experts_per_token=config["num_experts_per_tok"] if is_mixture else 0,
+            delta=_delta_sizes(config) if model_type in HYBRIDS else None,
         )
 
     @property
@@ -83,15 +116,40 @@ class Architecture:
         window = self.config.get("sliding_window")
         return window if window and self.config.get("use_sliding_window", True) else None
 
+    @property
+    def layer_types(self) -> list[str]:
+        return layer_types(self.config)
+
+    @property
+    def num_attention_layers(self) -> int:
+        return self.layer_types.count(FULL)
+
+    @property
+    def num_delta_layers(self) -> int:
+        return self.layer_types.count(DELTA)
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether layers with a state come between those with attention. Then what a head finds is weighed by a gate,
+        and the weights of norms are kept as what differs from 1."""
+        return self.delta is not None
+
+    @property
+    def num_gates(self) -> int:
+        return self.num_heads if self.is_hybrid else 0
+
     def kv_bytes_per_token(self, dtype: torch.dtype) -> int:
-        return self.num_layers * 2 * self.num_kv_heads * self.head_dim * dtype.itemsize
+        return self.num_attention_layers * 2 * self.num_kv_heads * self.head_dim * dtype.itemsize
+
+    def state_bytes(self, dtype: torch.dtype) -> int:
+        """What the states of all delta-net layers after one token take."""
+        if self.delta is None:
+            return 0
+        state, inputs = prod(self.delta.state), prod(self.delta.inputs)
+        return self.num_delta_layers * (state * torch.float32.itemsize + inputs * dtype.itemsize)
 
     def is_sparse(self, layer: int) -> bool:
-        """Whether a layer has experts in place of one feed-forward part."""
-        step = self.config.get("decoder_sparse_step", 1)
-        return (
-            bool(self.num_experts) and layer not in self.config.get("mlp_only_layers", ()) and (layer + 1) % step == 0
-        )
+        return bool(self.num_experts) and is_sparse(self.config, layer)
 
     def rotation(self, num_positions: int) -> torch.Tensor:
         """Complex numbers [num_positions, rotary_dim / 2] that turn a pair of numbers by its position.
@@ -116,3 +174,20 @@ class Architecture:
         config = AutoConfig.for_model(**dict(self.config))
         frequencies, factor = ROPE_INIT_FUNCTIONS[kind](config, torch.device("cpu"))
         return frequencies.float(), float(factor)
+
+
+def _rotary_share(config: Mapping[str, Any], model_type: str) -> float:
+    """How much of each head turns with the position."""
+    rope = config.get("rope_parameters") or {}
+    default = 0.25 if model_type in HYBRIDS else 1.0
+    return float(rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or default)
+
+
+def _delta_sizes(config: Mapping[str, Any]) -> DeltaSizes:
+    return DeltaSizes(
+        num_key_heads=config["linear_num_key_heads"],
+        num_value_heads=config["linear_num_value_heads"],
+        key_dim=config["linear_key_head_dim"],
+        value_dim=config["linear_value_head_dim"],
+        num_taps=config["linear_conv_kernel_dim"],
+    )

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from inference.kv_cache import CHUNK, PAGE
+from inference.states import NOTHING, WASTE
 
 _KEYS = 128
 """On CPUs keys are taken in multiples of so many; what is too much is masked."""
@@ -22,12 +23,15 @@ class Span:
     """Tokens of one reply that a step computes: `num_tokens` from position `start` on, kept from cache `offset` on.
 
     A span does not cross a multiple of CHUNK positions. `model` is the adapter that computes it, "" the model itself.
+    In hybrids a step reads the reply's state from slot `source` and writes the next one to slot `target`.
     """
 
     offset: int
     start: int
     num_tokens: int
     model: str = ""
+    source: int = NOTHING
+    target: int = WASTE
 
     @property
     def end(self) -> int:

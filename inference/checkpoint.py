@@ -12,10 +12,11 @@ import torch
 from safetensors import safe_open
 
 from inference.errors import ModelError
+from inference.model_config import text_name
 
 
 class Checkpoint:
-    """Reads tensors by name; open it with `with`. Names are those of the Hugging Face layout of the model's class."""
+    """Reads tensors by name; open it with `with`. Names are those of the Hugging Face layout of text models."""
 
     def __init__(self, model_dir: Path, prefixes: tuple[str, ...] = ("",)) -> None:
         self._paths = sorted(model_dir.glob("*.safetensors"))
@@ -25,7 +26,7 @@ class Checkpoint:
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         files = [self._stack.enter_context(safe_open(path, framework="pt")) for path in self._paths]
-        self._files = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        self._files = {text_name(name): (file, name) for file in files for name in file.keys()}  # noqa: SIM118
         return self
 
     def __exit__(
@@ -39,7 +40,8 @@ class Checkpoint:
     def get(self, name: str) -> torch.Tensor:
         for prefix in self._prefixes:
             if prefix + name in self._files:
-                tensor: torch.Tensor = self._files[prefix + name].get_tensor(prefix + name)
+                file, full_name = self._files[prefix + name]
+                tensor: torch.Tensor = file.get_tensor(full_name)
                 return tensor
         raise ModelError(f"The weights in {self._name} do not fit their config.json: {name} is not there.")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from inference.attention import Attention, Span
+from inference.attention import Span
 from inference.decoder import Inputs
 from inference.kv_cache import Extent
 from inference.memory import Plan
@@ -28,12 +28,12 @@ class DecodeGraphs:
     def can_replay(self, spans: Sequence[Span]) -> bool:
         return bool(self._graphs) and all(span.num_tokens == 1 and not span.model for span in spans)
 
-    def capture(self, attention: Attention, spare: Extent) -> None:
-        """Record all graphs, the largest first, so that they share their memory."""
-        self._attention, self._spare = attention, spare
+    def capture(self, begin: Callable[[Sequence[Span]], None], spare: Extent) -> None:
+        """Record all graphs, the largest first, so that they share their memory; `begin` prepares a step."""
+        self._begin, self._spare = begin, spare
         pool = torch.cuda.graph_pool_handle()
         for size in reversed(self._sizes):
-            attention.begin([Span(spare.offset, 0, 1)] * size)
+            begin([Span(spare.offset, 0, 1)] * size)
             inputs = self._inputs_of(size)
             self._run(inputs)
             graph = torch.cuda.CUDAGraph()
@@ -48,7 +48,7 @@ class DecodeGraphs:
         filled = [*spans, *[Span(self._spare.offset, 0, 1)] * (size - num)]
         ids = [span_tokens[0] for span_tokens in tokens] + [0] * (size - num)
         rows = [ids, [span.start for span in filled], [span.offset + span.start for span in filled]]
-        self._attention.begin(filled)
+        self._begin(filled)
         self._inputs[:, :size].copy_(torch.tensor(rows))
         self._graphs[size].replay()
         return self._logits[size][:num].clone()

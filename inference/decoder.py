@@ -13,7 +13,9 @@ from inference.adapters import Adapter
 from inference.architecture import Architecture
 from inference.attention import Attention
 from inference.checkpoint import Checkpoint
-from inference.layers import Layer, LayerReader, Norm
+from inference.delta_net import DeltaNet
+from inference.delta_rule import DeltaRule
+from inference.layers import LayerReader, Norm, SelfAttention
 from inference.linear import Format
 
 
@@ -29,7 +31,7 @@ class Inputs:
 
 
 class Decoder:
-    """A model on one device. Activations are fp32 for row8 and fp32 weights, else bf16."""
+    """A model on one device."""
 
     def __init__(
         self,
@@ -50,14 +52,25 @@ class Decoder:
             self._norm: Norm = reader.norm("model.norm")
             self._layers = [reader.layer(number) for number in range(self.architecture.num_layers)]
 
-    def forward(self, inputs: Inputs, keys_values: torch.Tensor, attention: Attention) -> torch.Tensor:
-        """Put the step's keys and values into the cache; return the logits [wanted, vocabulary] in float32."""
+    def forward(
+        self, inputs: Inputs, keys_values: torch.Tensor, attention: Attention, rule: DeltaRule | None = None
+    ) -> torch.Tensor:
+        """Put the step's keys and values into the cache; return the logits [wanted, vocabulary] in float32.
+
+        `keys_values` has the layers with attention; hybrids need a `rule` for the others.
+        """
         rows = functional.embedding(inputs.ids, self._embedding).to(self.dtype)
         if self._basis:
             rows = self._basis.of(rows)
         turns = self._turns[inputs.positions, None]
-        for layer, cache in zip(self._layers, keys_values, strict=True):
-            rows = rows.add_(self._attend(layer, layer.norm(rows), turns, inputs.slots, cache, attention))
+        caches = iter(keys_values)
+        for layer in self._layers:
+            normed = layer.norm(rows)
+            if isinstance(layer.mix, DeltaNet):
+                assert rule
+                rows = rows.add_(layer.mix(normed, rule))
+            else:
+                rows = rows.add_(self._attend(layer.mix, normed, turns, inputs.slots, next(caches), attention))
             if layer is self._layers[-1] and len(inputs.wanted) < len(rows):
                 self._check(rows)
                 rows = rows[inputs.wanted]
@@ -68,7 +81,7 @@ class Decoder:
 
     def _attend(
         self,
-        layer: Layer,
+        layer: SelfAttention,
         rows: torch.Tensor,
         turns: torch.Tensor,
         slots: torch.Tensor,
@@ -77,7 +90,8 @@ class Decoder:
     ) -> torch.Tensor:
         about = self.architecture
         num_turned = about.num_heads + about.num_kv_heads
-        heads = layer.queries_keys_values(rows).view(len(rows), num_turned + about.num_kv_heads, about.head_dim)
+        heads = layer.queries_keys_values(rows).view(len(rows), -1, about.head_dim)
+        gates, heads = heads[:, : about.num_gates], heads[:, about.num_gates :]
         queries = heads[:, : about.num_heads]
         if layer.query_norm and layer.key_norm:
             queries.copy_(layer.query_norm(queries))
@@ -86,7 +100,8 @@ class Decoder:
         _turn(heads[:, :num_turned, : about.rotary_dim], turns)
         keys_values = heads[:, about.num_heads :].to(cache.dtype).view(len(rows), *cache.shape[1:])
         cache.index_copy_(0, slots, keys_values)
-        return layer.output(attention(queries, cache).to(self.dtype))
+        found = attention(queries, cache).to(self.dtype)
+        return layer.output(found.mul_(gates.flatten(1).sigmoid()) if about.num_gates else found)
 
     def _check(self, rows: torch.Tensor) -> None:
         """In row8 a row that is no number would spoil the others', so that the step must not count."""

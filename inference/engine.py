@@ -26,6 +26,7 @@ from inference.run import BROKEN, OUT_OF_MEMORY, OVERLOADED, POISON, EngineRun, 
 from inference.runner import Runner, open_runner
 from inference.sampling import choose
 from inference.scheduler import Scheduler, Work
+from inference.states import turn_ends
 from inference.weights import manifest
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ class LocalEngine(EngineLoop[LocalRun]):
         self._ends = ends
         self._guides = Guides(tokenizer, runner.vocab_size, ends)
         self._closing_ids = _closing_ids(tokenizer, self._markers)
-        self._scheduler = Scheduler(runner.memory, info.num_slots, _PREFILL_TOKENS[runner.device.type])
+        prefill_tokens = _PREFILL_TOKENS[runner.device.type]
+        self._scheduler = Scheduler(runner.memory, info.num_slots, prefill_tokens, runner.states)
+        self._opener = tokenizer.token_to_id("<|im_start|>")
         self._meter = Meter(runner.device)
         self._thread.start()
 
@@ -115,6 +118,8 @@ class LocalEngine(EngineLoop[LocalRun]):
             run.guided = self._guides.open(request.guide)
             run.guided.accept(*self._tokenizer.encode(request.prefix.text, add_special_tokens=False).ids)
         run.prepare(prompt, text, self.info.context_length)
+        if self._scheduler.states:
+            run.stops = turn_ends(prompt.ids, self._opener)
 
     # The loop's thread
 
@@ -194,8 +199,7 @@ class LocalEngine(EngineLoop[LocalRun]):
         mask(logits, [run.guide for run in ending])
         chosen = choose(logits, [run.choice() for run in ending])
         self._meter.note(work, started_at)
-        for run, span in work:
-            run.num_computed = span.end
+        self._scheduler.note_computed(work)
         for run, token in zip(ending, chosen, strict=True):
             self._accept(run, token)
 

@@ -35,7 +35,7 @@ def num_pages(num_tokens: int) -> int:
     return -(-num_tokens // PAGE)
 
 
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
     # numpy's zeros take no memory before they are written; torch's are written at once.
@@ -118,7 +118,7 @@ class KVCache(Pages):
     ) -> None:
         super().__init__(pages)
         shape = (num_layers, pages * PAGE, 2, num_kv_heads, head_dim)
-        self.keys_values = _zeros(shape, dtype, device)
+        self.keys_values = zeros(shape, dtype, device)
 
     def release(self, extent: Extent, *, is_tainted: bool = False) -> None:
         if is_tainted:

@@ -12,14 +12,16 @@ from inference.adapters import Adapter
 from inference.architecture import Architecture
 from inference.basis import Basis, largest_block, mixed
 from inference.checkpoint import Checkpoint
-from inference.linear import Format, Linear, MixedLinear, Scratch, linear
+from inference.delta_net import DeltaNet, DeltaWeights
+from inference.linear import Format, Linear, MixedLinear, Scratch, activations, linear
 from inference.low_rank import Adapters, Arrange
-from inference.mixture import Mixture
+from inference.mixture import Experts, ListedExperts, Mixture, StackedExperts
+from inference.model_config import DELTA
 
 Feed = Callable[[torch.Tensor], torch.Tensor]
 
-_FEED_BLOCK = 64
-"""Numbers between the two products of a feed-forward part that are mixed at every step; more cost more."""
+_BLOCK = 64
+"""Numbers between two products that are mixed at every step; more cost more."""
 
 
 class Norm:
@@ -29,6 +31,8 @@ class Norm:
         self._shape, self._weight, self._eps = (width,), weight, eps
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        if self._weight is not None and self._weight.dtype != rows.dtype:
+            return functional.rms_norm(rows.float(), self._shape, self._weight, self._eps).to(rows.dtype)
         return functional.rms_norm(rows, self._shape, self._weight, self._eps)
 
 
@@ -44,12 +48,19 @@ class FeedForward:
 
 
 @dataclass(slots=True)
-class Layer:
-    norm: Norm
+class SelfAttention:
+    """In hybrids the first product gives a gate for each head, before all else."""
+
     queries_keys_values: Linear
     query_norm: Norm | None
     key_norm: Norm | None
     output: Linear
+
+
+@dataclass(slots=True)
+class Layer:
+    norm: Norm
+    mix: SelfAttention | DeltaNet
     feed_norm: Norm
     feed: Feed
 
@@ -68,7 +79,7 @@ class LayerReader:
         self._checkpoint, self._about = checkpoint, about
         self._device, self._format = device, format_
         self._scratch = Scratch()
-        self.dtype = torch.float32 if format_ in ("row8", "fp32") else torch.bfloat16
+        self.dtype = activations(format_)
         self.basis = Basis(about.hidden_size) if format_ == "row8" else None
         self.adapters = Adapters(adapters, device, self.dtype)
 
@@ -82,25 +93,30 @@ class LayerReader:
     def norm(self, name: str) -> Norm:
         """A norm of the rows between layers."""
         width = self._about.hidden_size
-        return Norm(width, None if self.basis else self._weight_of(name), self._about.norm_eps)
+        return Norm(width, None if self.basis else self._norm_weight(name), self._about.norm_eps)
 
     def layer(self, number: int) -> Layer:
         name = f"model.layers.{number}"
-        attention, before, between = f"{name}.self_attn", f"{name}.input_layernorm", f"{name}.post_attention_layernorm"
-        is_sparse = self._about.is_sparse(number)
+        before, between = f"{name}.input_layernorm", f"{name}.post_attention_layernorm"
+        is_sparse, is_delta = self._about.is_sparse(number), self._about.layer_types[number] == DELTA
         return Layer(
             norm=self.norm(before),
-            queries_keys_values=self._read_queries_keys_values(attention, before),
-            query_norm=self._read_head_norm(f"{attention}.q_norm"),
-            key_norm=self._read_head_norm(f"{attention}.k_norm"),
-            output=self._read_output(f"{attention}.o_proj"),
+            mix=self._read_delta_net(number, before) if is_delta else self._read_attention(f"{name}.self_attn", before),
             feed_norm=self.norm(between),
             feed=(self._read_mixture if is_sparse else self._read_feed)(f"{name}.mlp", between),
         )
 
+    def _read_attention(self, name: str, norm: str) -> SelfAttention:
+        return SelfAttention(
+            queries_keys_values=self._read_queries_keys_values(name, norm),
+            query_norm=self._read_head_norm(f"{name}.q_norm"),
+            key_norm=self._read_head_norm(f"{name}.k_norm"),
+            output=self._read_output(f"{name}.o_proj"),
+        )
+
     def _read_queries_keys_values(self, name: str, norm: str) -> Linear:
         weights, biases = {}, []
-        arranged = {f"{name}.q_proj": self._paired, f"{name}.k_proj": self._paired, f"{name}.v_proj": self._spread}
+        arranged = {f"{name}.q_proj": self._gated, f"{name}.k_proj": self._paired, f"{name}.v_proj": self._spread}
         for module, arrange in arranged.items():
             weights[module] = arrange(self._read_reading([module], norm))
             bias = self._checkpoint.find(f"{module}.bias")
@@ -112,19 +128,39 @@ class LayerReader:
 
     def _read_output(self, name: str) -> Linear:
         """The product that follows attention; it takes values as `_spread` leaves them."""
+        if self._about.is_hybrid:
+            return self._read_mixing(name, self._about.num_heads * self._about.head_dim)
         return self._read_writing(name, largest_block(self._about.head_dim, 128))
+
+    def _read_delta_net(self, number: int, norm: str) -> DeltaNet:
+        about, reading = self._about, self._reading(norm)
+        assert about.delta
+        name, place = f"model.layers.{number}.linear_attn", about.layer_types[:number].count(DELTA)
+        weights = DeltaWeights(self._checkpoint, name, about.delta)
+        entering, gates = (reading(weight) if reading else weight for weight in (weights.inputs, weights.gates))
+        output = self._read_mixing(f"{name}.out_proj", about.delta.num_value_heads * about.delta.value_dim)
+        rest = {part: tensor.to(self._device) for part, tensor in weights.rest.items()}
+        return DeltaNet(place, about, self._linear(entering), gates.to(self._device, self.dtype), output, **rest)
 
     def _read_feed(self, name: str, norm: str) -> FeedForward:
         modules = [f"{name}.{part}_proj" for part in ("gate", "up")]
         weight = self._read_reading(modules, norm)
-        widths = dict.fromkeys(modules, len(weight) // 2)
-        gate_up = self.adapters.adapt(self._linear(weight), widths, entering=self._reading(norm))
-        block = largest_block(self._about.intermediate_size, _FEED_BLOCK)
-        down = self._read_writing(f"{name}.down_proj", block)
-        return FeedForward(gate_up, MixedLinear(down, block) if self.basis else down)
+        has_bias = f"{modules[0]}.bias" in self._checkpoint
+        bias = self._checkpoint.join(f"{module}.bias" for module in modules) if has_bias else None
+        width = len(weight) // 2
+        gate_up = self.adapters.adapt(
+            self._linear(weight, bias), dict.fromkeys(modules, width), entering=self._reading(norm)
+        )
+        return FeedForward(gate_up, self._read_mixing(f"{name}.down_proj", width))
+
+    def _read_mixing(self, name: str, width: int) -> Linear:
+        """A product whose outputs are added to the rows between layers; in row8 its inputs are mixed as they come."""
+        block = largest_block(width, _BLOCK)
+        product = self._read_writing(name, block)
+        return MixedLinear(product, block) if self.basis else product
 
     def _read_writing(self, name: str, block: int) -> Linear:
-        """A product whose outputs are added to the rows between layers; in row8 its inputs are mixed in blocks."""
+        """A product whose outputs are added to the rows between layers; in row8 its inputs are mixed already."""
         weight, bias = self._checkpoint.get(f"{name}.weight"), self._checkpoint.find(f"{name}.bias")
         basis = self.basis
         if basis is None:
@@ -138,19 +174,46 @@ class LayerReader:
         basis = self.basis
         if basis is None:
             return None
-        weight = self._checkpoint.get(f"{norm}.weight")
+        weight = self._norm_weight(norm).cpu()
         return lambda reading: basis.reading(reading, weight)
 
     def _read_mixture(self, name: str, norm: str) -> Mixture:
-        experts = [self._read_feed(f"{name}.experts.{i}", norm) for i in range(self._about.num_experts)]
-        router = self._read_reading([f"{name}.gate"], norm).to(self._device, self.dtype)
-        is_normed = self._about.config.get("norm_topk_prob", False)
-        return Mixture(router, experts, self._about.num_experts_per_token, is_normed=is_normed)
+        about, shared = self._about, None
+        if f"{name}.shared_expert_gate.weight" in self._checkpoint:
+            gate = self._read_reading([f"{name}.shared_expert_gate"], norm).to(self._device, self.dtype)
+            shared = self._read_feed(f"{name}.shared_expert", norm), gate
+        return Mixture(
+            self._read_reading([f"{name}.gate"], norm).to(self._device, self.dtype),
+            self._read_experts(f"{name}.experts", norm),
+            about.num_experts_per_token,
+            is_normed=about.config.get("norm_topk_prob", about.is_hybrid),
+            shared=shared,
+        )
+
+    def _read_experts(self, name: str, norm: str) -> Experts:
+        """Checkpoints have the experts stacked, or each under its number."""
+        get, join = self._checkpoint.get, self._checkpoint.join
+        if f"{name}.gate_up_proj" in self._checkpoint:
+            gate_up, down = get(f"{name}.gate_up_proj"), get(f"{name}.down_proj")
+        else:
+            each = [f"{name}.{number}" for number in range(self._about.num_experts)]
+            gate_up = torch.stack([join(f"{one}.{part}_proj.weight" for part in ("gate", "up")) for one in each])
+            down = torch.stack([get(f"{one}.down_proj.weight") for one in each])
+        if self._format in ("bf16", "fp32"):
+            return StackedExperts(gate_up.to(self._device, self.dtype), down.to(self._device, self.dtype))
+        return ListedExperts([self._expert(*pair, norm) for pair in zip(gate_up, down, strict=True)])
+
+    def _expert(self, gate_up: torch.Tensor, down: torch.Tensor, norm: str) -> FeedForward:
+        basis, reading, block = self.basis, self._reading(norm), largest_block(down.shape[1], _BLOCK)
+        if not basis or not reading:
+            return FeedForward(self._linear(gate_up), self._linear(down))
+        leaving = self._linear(mixed(basis.writing(down), block))
+        return FeedForward(self._linear(reading(gate_up)), MixedLinear(leaving, block))
 
     def _read_head_norm(self, name: str) -> Norm | None:
         if f"{name}.weight" not in self._checkpoint:
             return None
-        return Norm(self._about.head_dim, self._paired(self._weight_of(name)), self._about.norm_eps)
+        return Norm(self._about.head_dim, self._paired(self._norm_weight(name)), self._about.norm_eps)
 
     def _read_reading(self, names: Sequence[str], norm: str) -> torch.Tensor:
         """The weights, put together, of products that take rows behind a norm."""
@@ -158,8 +221,10 @@ class LayerReader:
         reading = self._reading(norm)
         return reading(weight) if reading else weight
 
-    def _weight_of(self, name: str) -> torch.Tensor:
-        return self._checkpoint.get(f"{name}.weight").to(self._device, self.dtype)
+    def _norm_weight(self, name: str) -> torch.Tensor:
+        weight = self._checkpoint.get(f"{name}.weight").to(self._device)
+        # Hybrids keep what differs from 1; the sum has more digits than bf16 keeps.
+        return 1 + weight.float() if self._about.is_hybrid else weight.to(self.dtype)
 
     def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Linear:
         bias = bias.to(self._device) if bias is not None else None
@@ -176,8 +241,18 @@ class LayerReader:
         order = torch.cat([order, torch.arange(about.rotary_dim, about.head_dim)])
         return weight.view(-1, about.head_dim, *weight.shape[1:])[:, order].reshape(weight.shape)
 
+    def _gated(self, queries: torch.Tensor) -> torch.Tensor:
+        """Queries; in hybrids, where each head has a gate behind its query, all gates before them."""
+        if not self._about.is_hybrid:
+            return self._paired(queries)
+        of_heads = queries.view(self._about.num_heads, 2, self._about.head_dim, *queries.shape[1:])
+        return torch.cat([of_heads[:, 1].flatten(0, 1), self._paired(of_heads[:, 0].flatten(0, 1))])
+
     def _spread(self, values: torch.Tensor) -> torch.Tensor:
-        """In row8, values in another basis too: attention only adds them up, and the next product turns them back."""
-        if not self.basis:
+        """In row8, values in another basis too: attention only adds them up, and the next product turns them back.
+
+        Where gates weigh what attention found, that would not hold.
+        """
+        if not self.basis or self._about.is_hybrid:
             return values
         return mixed(values.float().t(), largest_block(self._about.head_dim, 128)).t().contiguous()

@@ -12,6 +12,7 @@ from inference.contract import Failure, FinishReason, GenerationRequest
 from inference.kv_cache import CHUNK, Extent
 from inference.run import EngineRun
 from inference.sampling import Choice
+from inference.states import GRID, NOTHING
 from inference.window import Prompt
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class LocalRun(EngineRun):
-    """`ids` are the prompt's tokens, then the reply's; keys and values of the first `num_computed` are in `extent`."""
+    """`ids` are the prompt's tokens, then the reply's; keys and values of the first `num_computed` are in `extent`.
+
+    In hybrids the state after those is in slot `state`, and the next step writes to `next_state`.
+    """
 
     def __init__(self, request: GenerationRequest, on_cancel: Callable[[EngineRun], None]) -> None:
         super().__init__(request, on_cancel)
@@ -30,6 +34,10 @@ class LocalRun(EngineRun):
         self.ids: list[int] = []
         self.num_computed = 0
         self.extent: Extent | None = None
+        self.state = self.next_state = NOTHING
+        self.snapshots: dict[int, int] = {}
+        self.stops: list[int] | None = None
+        """Of hybrids: numbers of tokens after which the state is kept, since other prompts begin alike."""
         self.is_tainted = False
         self.most_ids = 0
         self.forced: deque[int] = deque()
@@ -59,12 +67,30 @@ class LocalRun(EngineRun):
         """The next tokens to compute, `budget` at most."""
         assert self.extent
         room = CHUNK - self.num_computed % CHUNK
-        return Span(self.extent.offset, self.num_computed, min(self.num_left, room, budget), self.request.model)
+        end = self.num_computed + min(self.num_left, room, budget)
+        if self.stops is not None:
+            end = self._stop_before(end)
+        model = self.request.model
+        return Span(self.extent.offset, self.num_computed, end - self.num_computed, model, self.state, self.next_state)
 
     @property
     def guide(self) -> GuidedText | None:
         """What the next token must follow; reasoning is free, and so is what closes it."""
         return None if self.forced or (self.text and self.text.is_thinking) else self.guided
+
+    def _stop_before(self, end: int) -> int:
+        """Where a span that may go to `end` ends, so that the same prompt is always cut into the same pieces."""
+        assert self.stops is not None
+        stop = next((stop for stop in self.stops if stop > self.num_computed), end + 1)
+        if stop <= end or end == len(self.ids):
+            return min(stop, end)
+        return max(self.num_computed, end // GRID * GRID)
+
+    def resumable(self, num_tokens: int) -> int:
+        """How many of its first tokens another run can go on from, once this one has computed `num_tokens`."""
+        if self.stops is None:
+            return num_tokens
+        return max((place for place in (*self.snapshots, *self.stops) if place <= num_tokens), default=0)
 
     def choice(self) -> Choice:
         """How its next token is chosen."""

@@ -11,7 +11,8 @@ import torch
 
 from inference.errors import ModelError
 from inference.kv_cache import PAGE, num_pages
-from inference.linear import Format, Row8Linear
+from inference.linear import Format, Row8Linear, activations
+from inference.model_config import is_read
 from inference.weights import safetensors_header
 
 _MOST_SLOTS = {"cpu": 16, "cuda": 64}
@@ -19,6 +20,8 @@ _SHARE = {"cpu": 0.3, "cuda": 0.9}
 """Of the memory that is free once the weights are there, how much keys and values may take."""
 _LEAST_CONTEXT = 2048
 _WORK_BYTES = 600_000_000
+_STATES_EACH = 4
+"""Of a hybrid, for each running reply: the state it has, the next one, and two snapshots for conversations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Plan:
     pages: int
     bytes_per_token: int
     kv_dtype: torch.dtype
+    num_states: int = 0
+    state_bytes: int = 0
 
     def __str__(self) -> str:
         tokens = self.pages * PAGE
@@ -39,6 +44,7 @@ class Plan:
             f"{self.format}, {self.num_slots} replies at a time, {self.context_length:,} tokens of context, "
             f"{tokens * self.bytes_per_token / 1e9:.1f} GB for keys and values "
             f"(fits {max(1, tokens // length)} replies of {length:,} tokens)"
+            + (f", {self.num_states * self.state_bytes / 1e9:.1f} GB for states" if self.num_states else "")
         )
 
 
@@ -71,6 +77,9 @@ class Sizes(Protocol):
 
     def kv_bytes_per_token(self, dtype: torch.dtype) -> int: ...
 
+    def state_bytes(self, dtype: torch.dtype) -> int:
+        """What a reply's state takes in a hybrid, with activations of a type; 0 in others."""
+
 
 NO_WISHES = Wishes()
 
@@ -85,14 +94,20 @@ def make_plan(
 ) -> Plan:
     """The best that fits; ModelError with what to choose instead when nothing does."""
     format_ = wishes.format or best_format(device)
-    dtype = torch.float32 if format_ in ("row8", "fp32") else torch.bfloat16
+    dtype = activations(format_)
     free = free_memory(device)
     weights = _weight_bytes(model_dir, format_) + num_adapter_weights * dtype.itemsize
     kv_dtype = _kv_dtype(format_)
-    per_token = about.kv_bytes_per_token(kv_dtype)
+    per_token, per_state = about.kv_bytes_per_token(kv_dtype), about.state_bytes(dtype)
     context = min(filter(None, (context_length, wishes.context_length, about.longest_attention)))
     num_slots = wishes.num_slots or _MOST_SLOTS[device.type]
-    most = int((free - weights - _WORK_BYTES) * _SHARE[device.type]) // (per_token * PAGE)
+    room = int((free - weights - _WORK_BYTES) * _SHARE[device.type])
+    num_states = 0
+    if per_state:
+        # Half of the room at most: a conversation needs keys and values as well.
+        num_slots = max(1, min(num_slots, room // 2 // (per_state * _STATES_EACH)))
+        num_states = num_slots * _STATES_EACH + 2
+    most = (room - num_states * per_state) // (per_token * PAGE)
     # Room for a long reply that has to move while it grows.
     wanted = num_pages(context) * num_slots + num_pages(context)
     least, context = min(_LEAST_CONTEXT, context), min(context, most * PAGE)
@@ -102,7 +117,7 @@ def make_plan(
             f"{max(free, 0) / 1e9:.1f} GB are free on {device}. "
             "Choose a smaller one: `manage.py models` marks what fits."
         )
-    return Plan(format_, num_slots, context, min(wanted, most), per_token, kv_dtype)
+    return Plan(format_, num_slots, context, min(wanted, most), per_token, kv_dtype, num_states, per_state)
 
 
 def best_format(device: torch.device) -> Format:
@@ -142,7 +157,9 @@ def _weight_bytes(model_dir: Path, format_: Format) -> int:
     bytes_each = {"row8": 1.05, "fp8": 1.05, "bf16": 2, "fp32": 4}[format_]
     total = 0
     for path in model_dir.glob("*.safetensors"):
-        for entry in safetensors_header(path).values():
+        for name, entry in safetensors_header(path).items():
+            if not is_read(name):
+                continue
             num = 1
             for length in entry["shape"]:
                 num *= length

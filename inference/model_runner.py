@@ -13,9 +13,12 @@ from inference.architecture import Architecture
 from inference.attention import Attention, CpuAttention, CudaAttention, Span
 from inference.cuda_graphs import DecodeGraphs
 from inference.decoder import Decoder, Inputs
+from inference.delta_rule import DeltaRule
 from inference.errors import ModelError
 from inference.kv_cache import CHUNK, KVCache, num_pages
 from inference.memory import NO_WISHES, Plan, Wishes, make_plan
+from inference.model_config import text_part
+from inference.states import NOTHING, WASTE, StatePool
 from inference.weights import check, context_length, read_json
 
 Tokens = Sequence[int]
@@ -41,9 +44,16 @@ class ModelRunner:
             raise ModelError(f"The weights in {model_dir.name} do not fit their config.json.") from error
         self.vocab_size = about.vocab_size
         self.memory = KVCache(
-            about.num_layers, about.num_kv_heads, about.head_dim, self.plan.pages, self.plan.kv_dtype, self.device
+            about.num_attention_layers,
+            about.num_kv_heads,
+            about.head_dim,
+            self.plan.pages,
+            self.plan.kv_dtype,
+            self.device,
         )
+        self.states = self._make_states(about)
         self._attention = self._make_attention(about)
+        self._rule = self._make_rule(about)
         self._graphs = DecodeGraphs(self._run, self.plan, self.device) if self.device.type == "cuda" else None
         self._warm_up()
 
@@ -60,11 +70,16 @@ class ModelRunner:
         """The logits [tokens, vocabulary] after each token of a text, in memory of its own; not beside other work."""
         extent = self.memory.allocate(num_pages(len(tokens)))
         assert extent, "there is no memory for the text"
-        scores = []
-        for start in range(0, len(tokens), CHUNK):
-            piece = tokens[start : start + CHUNK]
-            scores.append(self._forward([piece], [Span(extent.offset, start, len(piece))], torch.arange(len(piece))))
+        slots = [self.states.take() or WASTE for _ in "ab"] if self.states else [WASTE, WASTE]
+        scores, source = [], NOTHING
+        for number, start in enumerate(range(0, len(tokens), CHUNK)):
+            piece, target = tokens[start : start + CHUNK], slots[number % 2]
+            span = Span(extent.offset, start, len(piece), source=source, target=target)
+            scores.append(self._forward([piece], [span], torch.arange(len(piece))))
+            source = target
         self.memory.release(extent)
+        if self.states:
+            self.states.drop_all(slots)
         return torch.cat(scores)
 
     def _forward(self, tokens: Sequence[Tokens], spans: Sequence[Span], wanted: torch.Tensor) -> torch.Tensor:
@@ -77,12 +92,28 @@ class ModelRunner:
             slots=(places + offsets.repeat_interleave(lengths)).to(self.device),
             wanted=wanted.to(self.device),
         )
-        self._attention.begin(spans)
-        self._decoder.adapters.begin(spans)
+        self._begin(spans)
         return self._run(inputs)
 
+    def _begin(self, spans: Sequence[Span]) -> None:
+        self._attention.begin(spans)
+        self._decoder.adapters.begin(spans)
+        if self._rule:
+            self._rule.begin(spans)
+
     def _run(self, inputs: Inputs) -> torch.Tensor:
-        return self._decoder.forward(inputs, self.memory.keys_values, self._attention)
+        return self._decoder.forward(inputs, self.memory.keys_values, self._attention, self._rule)
+
+    def _make_states(self, about: Architecture) -> StatePool | None:
+        if not about.delta:
+            return None
+        shape = (about.num_delta_layers, self.plan.num_states)
+        return StatePool(about.delta.state, about.delta.inputs, *shape, self._decoder.dtype, self.device)
+
+    def _make_rule(self, about: Architecture) -> DeltaRule | None:
+        if not about.delta or not self.states:
+            return None
+        return DeltaRule(about.delta, self.states, self.plan.num_slots + 1, self.device)
 
     def _make_attention(self, about: Architecture) -> Attention:
         length = self.plan.context_length
@@ -97,7 +128,7 @@ class ModelRunner:
         self.forward([[0, 0]], [Span(extent.offset, 0, 2)], [True])
         if self._graphs:
             # The page stays theirs: rows that fill up a graph write into it.
-            self._graphs.capture(self._attention, extent)
+            self._graphs.capture(self._begin, extent)
         else:
             self.memory.release(extent, is_tainted=True)
 
@@ -107,8 +138,10 @@ def end_tokens(model_dir: Path) -> set[int]:
     ends: set[int] = set()
     for name in ("config.json", "generation_config.json"):
         if (model_dir / name).exists():
-            listed = read_json(model_dir / name).get("eos_token_id")
-            ends |= set(listed if isinstance(listed, list) else [listed]) - {None}
+            whole = read_json(model_dir / name)
+            for config in (whole, text_part(whole)):
+                listed = config.get("eos_token_id")
+                ends |= set(listed if isinstance(listed, list) else [listed]) - {None}
     return ends
 
 

@@ -9,17 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.kv_cache import Extent, Pages, num_pages
+from inference.states import Snapshots, StatePool, latest
 
 Ids = NDArray[np.int64]
 
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """Tokens whose keys and values stand in an extent; `model` is the adapter that made them."""
+    """Tokens whose keys and values stand in an extent; `model` is the adapter that made them.
+
+    A hybrid goes on from its `snapshots` alone, as its states can't be cut back.
+    """
 
     ids: Ids
     extent: Extent
     model: str
+    snapshots: Snapshots | None = None
+
+    def resumable(self, num_tokens: int) -> int:
+        """How much of a common beginning can be taken over."""
+        return num_tokens if self.snapshots is None else latest(self.snapshots, num_tokens)
 
 
 def as_ids(tokens: Sequence[int]) -> Ids:
@@ -36,8 +45,8 @@ def num_shared(a: Ids, b: Ids) -> int:
 class PrefixCache:
     """Ended replies by last use; the least recently used goes first."""
 
-    def __init__(self, memory: Pages) -> None:
-        self._memory = memory
+    def __init__(self, memory: Pages, states: StatePool | None = None) -> None:
+        self._memory, self._states = memory, states
         self._held: list[Held] = []
 
     def __len__(self) -> int:
@@ -47,23 +56,25 @@ class PrefixCache:
     def num_tokens(self) -> int:
         return sum(len(held.ids) for held in self._held)
 
-    def keep(self, tokens: Sequence[int], extent: Extent, model: str) -> None:
-        """Take an extent over; a row of tokens that is a beginning of this one is of no more use."""
+    def keep(self, tokens: Sequence[int], extent: Extent, model: str, snapshots: Snapshots | None = None) -> None:
+        """Take an extent over, and snapshots; a row of tokens that is a beginning of this one is of no more use."""
         ids = as_ids(tokens)
         self._memory.shrink(extent, max(1, num_pages(len(ids))))
         for held in [held for held in self._held if held.model == model and num_shared(held.ids, ids) == len(held.ids)]:
             self._drop(held)
-        self._held.append(Held(ids, extent, model))
+        self._held.append(Held(ids, extent, model, snapshots))
 
     def longest(self, ids: Ids, others: Iterable[Held], model: str) -> tuple[Held | None, int]:
-        """Who shares the longest beginning with `ids`, among what is held and `others`; and how long that is.
+        """Whose beginning, among what is held and `others`, `ids` can go on from longest; and how long that is.
 
         At least one token is left to compute, as it gives the first token of the reply.
         """
         best, most = None, 0
         for held in [*self._held, *others]:
-            if held.model == model and (shared := min(num_shared(held.ids, ids), len(ids) - 1)) > most:
-                best, most = held, shared
+            if held.model == model:
+                shared = held.resumable(min(num_shared(held.ids, ids), len(ids) - 1))
+                if shared > most:
+                    best, most = held, shared
         return best, most
 
     def take(self, held: Held, num_tokens: int) -> Extent | None:
@@ -75,6 +86,7 @@ class PrefixCache:
             self._held.append(held)
             return None
         self._held.remove(held)
+        self._drop_snapshots(held)
         return held.extent
 
     def evict(self, spared: Held | None = None) -> bool:
@@ -92,3 +104,8 @@ class PrefixCache:
     def _drop(self, held: Held) -> None:
         self._held.remove(held)
         self._memory.release(held.extent)
+        self._drop_snapshots(held)
+
+    def _drop_snapshots(self, held: Held) -> None:
+        if self._states and held.snapshots:
+            self._states.drop_all(held.snapshots.values())

@@ -12,6 +12,7 @@ from inference.architecture import Architecture, NoForward
 from inference.attention import Span
 from inference.kv_cache import Pages
 from inference.memory import Plan, Wishes
+from inference.states import StatePool
 
 
 class Runner(Protocol):
@@ -23,6 +24,10 @@ class Runner(Protocol):
 
     @property
     def memory(self) -> Pages: ...
+
+    @property
+    def states(self) -> StatePool | None:
+        """The states of hybrids, in slots that spans name; None where there are none or the memory has them."""
 
     @property
     def vocab_size(self) -> int: ...

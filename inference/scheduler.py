@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from inference.attention import Span
@@ -11,6 +12,7 @@ from inference.kv_cache import PAGE, Extent, Pages, num_pages
 from inference.local_run import LocalRun
 from inference.prefix_cache import Held, PrefixCache, as_ids, num_shared
 from inference.run import OUT_OF_MEMORY
+from inference.states import MOST_SNAPSHOTS, NOTHING, Snapshots, StatePool
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +44,9 @@ class Scheduler:
     waits, and is computed again. Its text goes on where it was.
     """
 
-    def __init__(self, memory: Pages, num_slots: int, prefill_tokens: int) -> None:
-        self.memory = memory
-        self.prefixes = PrefixCache(memory)
+    def __init__(self, memory: Pages, num_slots: int, prefill_tokens: int, states: StatePool | None = None) -> None:
+        self.memory, self.states = memory, states
+        self.prefixes = PrefixCache(memory, states)
         self.waiting: deque[LocalRun] = deque()
         self.running: list[LocalRun] = []
         self.num_preemptions = 0
@@ -54,17 +56,32 @@ class Scheduler:
         """The work of the next step; empty when there is none."""
         self._retire_finished()
         self._admit()
-        work = [Work(run, run.span(1)) for run in list(self.running) if not run.is_prefilling and self._has_room(run)]
+        ready = [run for run in list(self.running) if not run.is_prefilling and self._has_room(run)]
         # A run that had to give way in the meantime is out of this step.
-        work = sorted((piece for piece in work if piece.run.extent), key=_place_in_memory)
+        work = sorted((self._work(run, 1) for run in ready if run.extent), key=_place_in_memory)
         # Beside decode rows a prompt gets smaller pieces, so that nobody's text stops for long.
         budget = self._prefill_tokens // 2 if work else self._prefill_tokens
         for run in self.running:
             if run.is_prefilling and budget > 0:
-                span = run.span(budget)
-                budget -= span.num_tokens
-                work.append(Work(run, span))
-        return work
+                piece = self._work(run, budget)
+                budget -= piece.span.num_tokens
+                work.append(piece)
+        return [piece for piece in work if piece.span.num_tokens]
+
+    def note_computed(self, work: Iterable[Work]) -> None:
+        """The tokens of the work are computed, and states have moved on."""
+        for run, span in work:
+            run.num_computed = span.end
+            if self.states:
+                self.states.drop(run.state)
+                run.state, run.next_state = run.next_state, NOTHING
+                if run.stops and span.end in run.stops:
+                    self._keep_snapshot(run)
+
+    def _work(self, run: LocalRun, budget: int) -> Work:
+        if self.states and run.next_state == NOTHING:
+            run.next_state = self._take_state(self.states)
+        return Work(run, run.span(budget))
 
     def preempt(self, run: LocalRun) -> None:
         """Take a run's memory; it waits at the head of the queue and is computed again."""
@@ -75,6 +92,8 @@ class Scheduler:
 
     def clear(self) -> None:
         self.waiting.clear()
+        for run in self.running:
+            self._release(run)
         self.running.clear()
         self.prefixes.clear()
 
@@ -87,13 +106,24 @@ class Scheduler:
             if run.is_tainted or not run.num_computed or not run.extent:
                 self._release(run)
             else:
-                self.prefixes.keep(run.ids[: run.num_computed], run.extent, run.request.model)
-                run.extent = None
+                self._keep(run, run.extent)
+
+    def _keep(self, run: LocalRun, extent: Extent) -> None:
+        snapshots = None
+        if self.states:
+            self._keep_snapshot(run)
+            snapshots, run.snapshots = run.snapshots, {}
+        self.prefixes.keep(run.ids[: run.num_computed], extent, run.request.model, snapshots)
+        run.extent = None
+        self._release(run)
 
     def _release(self, run: LocalRun) -> None:
         if run.extent:
             self.memory.release(run.extent, is_tainted=run.is_tainted)
         run.extent, run.num_computed = None, 0
+        if self.states:
+            self.states.drop_all((run.state, run.next_state, *run.snapshots.values()))
+            run.state, run.next_state, run.snapshots = NOTHING, NOTHING, {}
 
     # Runs that begin
 
@@ -117,7 +147,7 @@ class Scheduler:
         ids = as_ids(run.ids)
         for other in self.running:
             if other.is_prefilling and other.request.model == run.request.model:
-                shared = min(num_shared(as_ids(other.ids), ids), len(ids) - 1)
+                shared = other.resumable(min(num_shared(as_ids(other.ids), ids), len(ids) - 1))
                 if shared - other.num_computed >= _WORTH_WAITING:
                     return True
         return False
@@ -125,7 +155,12 @@ class Scheduler:
     def _place(self, run: LocalRun) -> bool:
         """Give a run memory for its prompt, with what is computed of it already; False when there is too little."""
         living = [
-            Held(as_ids(other.ids[: other.num_computed]), other.extent, other.request.model)
+            Held(
+                as_ids(other.ids[: other.num_computed]),
+                other.extent,
+                other.request.model,
+                other.snapshots if self.states else None,
+            )
             for other in self.running
             if other.extent and not other.is_tainted
         ]
@@ -133,6 +168,8 @@ class Scheduler:
         shared = self.memory.reusable(source.extent, shared) if source else 0
         if source is None or shared < _LEAST_SHARED:
             source, shared = None, 0
+        if source and source.snapshots:
+            self._resume(run, source.snapshots, shared)
         pages = num_pages(len(run.ids) + 1)
         if source and (extent := self.prefixes.take(source, shared)):
             run.extent, run.num_computed = extent, shared
@@ -144,6 +181,7 @@ class Scheduler:
             usual = num_pages(min(len(run.ids) + PAGE, run.most_ids))
             run.extent = self.memory.allocate(max(pages, usual)) or self._allocate(pages, spared=source)
             if run.extent is None:
+                self._release(run)
                 return False
             if source:
                 self.memory.copy(source.extent, run.extent, shared)
@@ -151,6 +189,34 @@ class Scheduler:
         if run.started_at is None:
             run.cached_tokens = min(shared, run.prompt_tokens)
         return True
+
+    # States of hybrids
+
+    def _resume(self, run: LocalRun, snapshots: Snapshots, num_tokens: int) -> None:
+        """Go on from a snapshot; it and those before it are this run's, too."""
+        assert self.states
+        run.snapshots = {place: self.states.hold(slot) for place, slot in snapshots.items() if place <= num_tokens}
+        run.state = self.states.hold(snapshots[num_tokens])
+
+    def _keep_snapshot(self, run: LocalRun) -> None:
+        assert self.states
+        if run.num_computed in run.snapshots:
+            return
+        run.snapshots[run.num_computed] = self.states.hold(run.state)
+        if len(run.snapshots) > MOST_SNAPSHOTS:
+            # The first is the likeliest to be shared with other conversations.
+            self.states.drop(run.snapshots.pop(sorted(run.snapshots)[1]))
+
+    def _take_state(self, states: StatePool) -> int:
+        """A slot for the next state; snapshots make room for it. There are more slots than running replies need."""
+        while True:
+            slot = states.take()
+            if slot is not None:
+                return slot
+            if not self.prefixes.evict():
+                for run in self.running:
+                    for place in list(run.snapshots):
+                        states.drop(run.snapshots.pop(place))
 
     # Memory
 

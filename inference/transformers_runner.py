@@ -31,6 +31,7 @@ class TransformersRunner:
     """A model of transformers on one device; used by one thread."""
 
     adapters: tuple[str, ...] = ()
+    states = None
 
     def __init__(self, model_dir: Path, device: str, wishes: Wishes) -> None:
         check(model_dir)
@@ -178,6 +179,9 @@ class _Sizes:
         num_kv_heads = getattr(config, "num_key_value_heads", None) or num_heads
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // num_heads
         return int(config.num_hidden_layers * 2 * num_kv_heads * head_dim * dtype.itemsize)
+
+    def state_bytes(self, dtype: torch.dtype) -> int:
+        return 0
 
 
 def _config(model_dir: Path) -> Any:

@@ -5,19 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from inference.errors import ModelError
+from inference.model_config import is_sparse, layer_types, text_name, text_part
 
 Progress = Callable[[str, int, int | None], None]
 """progress(stage, bytes done, bytes in all or None)"""
 
 MANIFEST = "qwenweb.json"
 _INDEX = "model.safetensors.index.json"
-LAYOUTS = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "llama", "mistral")
+LAYOUTS = (
+    "qwen2",
+    "qwen3",
+    "qwen2_moe",
+    "qwen3_moe",
+    "qwen3_next",
+    "qwen3_5",
+    "qwen3_5_text",
+    "qwen3_5_moe",
+    "qwen3_5_moe_text",
+    "llama",
+    "mistral",
+)
 """Model types whose tensors have known names; others are held against their config.json by who loads them."""
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
@@ -34,6 +48,7 @@ _ITEM_BYTES = {
     "U8": 1,
 }
 _MAX_HEADER = 100_000_000
+_IN_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
 
 
 def check(model_dir: Path) -> None:
@@ -203,15 +218,20 @@ def _is_shard(name: Any) -> bool:
 
 
 def _check_layers(tensors: dict[str, str], shards: list[str], config: dict[str, Any]) -> None:
-    """Every layer has the tensors that the first one has, and the ends of the model are there."""
-    first = "model.layers.0."
-    parts = [name.removeprefix(first) for name in tensors if name.startswith(first)]
-    needed = [f"model.layers.{i}.{part}" for i in range(config.get("num_hidden_layers", 0)) for part in parts]
+    """Every layer has the tensors that others of its kind have, and the ends of the model are there."""
+    about, names = text_part(config), {text_name(name) for name in tensors}
+    kinds = [(kind, is_sparse(about, i)) for i, kind in enumerate(layer_types(about))]
+    parts: dict[tuple[str, bool], set[str]] = {kind: set() for kind in kinds}
+    for name in names:
+        found = _IN_LAYER.fullmatch(name)
+        if found and int(found[1]) < len(kinds):
+            parts[kinds[int(found[1])]].add(found[2])
+    needed = [f"model.layers.{i}.{part}" for i, kind in enumerate(kinds) for part in sorted(parts[kind])]
     ends = ["model.embed_tokens.weight", "model.norm.weight"]
-    if not config.get("tie_word_embeddings", False):
+    if not about.get("tie_word_embeddings", False):
         ends.append("lm_head.weight")
-    lacking = [name for name in [*ends, *needed] if name not in tensors]
-    if lacking or not parts:
+    lacking = [name for name in [*ends, *needed] if name not in names]
+    if lacking or not kinds or not all(parts.values()):
         raise ModelError(f"{shards[0]} is not complete: {lacking[0] if lacking else 'its first layer'} is missing.")
 
 
