@@ -70,15 +70,16 @@ def test_I5_a_stopped_reply_that_is_continued_is_the_same_as_one_in_a_piece(
     whole = whole_reply(world)
     turn = Conversation.start(world.owner, QUESTION, "c1")
     stop_at(turn, where)
-    first = Message.objects.get(id=turn.reply.id)
+    first, thought_ms = Message.objects.get(id=turn.reply.id), turn.generation.reasoning_ms
     resume(turn)
-    wait_for_end(turn)
+    made = wait_for_end(turn)
 
     reply = turn.reply
     assert (reply.text, reply.reasoning, reply.html) == (whole.text, whole.reasoning, whole.html)
     assert reply.text.startswith(first.text)
     assert reply.reasoning.startswith(first.reasoning)
     assert len(reply.text) > len(first.text)
+    assert (made.reasoning_ms > thought_ms) == (where == "reasoning")
 
 
 def test_I11_each_run_of_a_continued_reply_is_counted_once(world: World, worker: InferenceWorker) -> None:

@@ -82,7 +82,7 @@ def test_S5_a_second_tab_goes_on_too_and_a_reload_in_the_middle_shows_everything
 
 
 def test_S5_a_reply_stopped_while_it_thinks_goes_on_thinking(page: Page) -> None:
-    ask(page, "[[reasoning=80;rate=40;tokens=10]]")
+    ask(page, "[[reasoning=160;rate=40;tokens=10]]")
     expect(page.locator("summary")).to_contain_text("Thinking…")
     expect(page.locator("[data-part=reasoning]")).not_to_be_empty()
     page.get_by_role("button", name="Stop").click()
@@ -91,7 +91,7 @@ def test_S5_a_reply_stopped_while_it_thinks_goes_on_thinking(page: Page) -> None
     go_on(page)
     expect(page.locator("summary")).to_contain_text("Thinking…")
     wait_for_end(page)
-    expect(page.locator("summary")).to_contain_text("Thought for 2 s")
+    expect(page.locator("summary")).to_contain_text("Thought for")
     assert (page.locator("[data-part=reasoning]").text_content() or "").startswith(before.rstrip())
     expect(answer(reply(page))).not_to_be_empty()
 
