@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import html5lib
 import pytest
-from channels.testing import WebsocketCommunicator
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
@@ -22,6 +21,7 @@ from chat.worker import InferenceWorker
 from inference.run import SHUTDOWN, too_long
 from qwenweb.asgi import application
 from tests.chat.test_socket import ORIGIN, cookie_of, follow, frames_until
+from tests.communicator import WebsocketCommunicator
 from tests.conftest import World
 
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
