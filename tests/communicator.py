@@ -10,7 +10,8 @@ from asgiref.testing import ApplicationCommunicator
 
 class WebsocketCommunicator(ApplicationCommunicator):
     def __init__(self, application: Any, path: str, headers: list[tuple[bytes, bytes]]) -> None:
-        scope = {"type": "websocket", "path": path, "query_string": b"", "headers": headers, "subprotocols": []}
+        path, _, query = path.partition("?")
+        scope = {"type": "websocket", "path": path, "query_string": query.encode(), "headers": headers}
         super().__init__(application, scope)
 
     async def connect(self) -> tuple[bool, int | None]:
@@ -19,8 +20,8 @@ class WebsocketCommunicator(ApplicationCommunicator):
         answer = await self.receive_output()
         return answer["type"] == "websocket.accept", answer.get("code")
 
-    async def send_to(self, *, bytes_data: bytes) -> None:
-        await self.send_input({"type": "websocket.receive", "bytes": bytes_data})
+    async def send_to(self, *, bytes_data: bytes | None = None, text_data: str | None = None) -> None:
+        await self.send_input({"type": "websocket.receive", "bytes": bytes_data, "text": text_data})
 
     async def send_json_to(self, data: object) -> None:
         await self.send_input({"type": "websocket.receive", "text": json.dumps(data)})

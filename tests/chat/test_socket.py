@@ -98,7 +98,7 @@ async def test_a_reply_is_shown_as_it_comes_and_ends_with_the_stored_message(
 
 
 async def test_I6_viewers_who_join_at_any_moment_see_the_same_reply(world: World, worker: InferenceWorker) -> None:
-    turn = await db(ask, world.owner, "[[tokens=200;rate=100]] Hello")
+    turn = await db(ask, world.owner, "[[tokens=300;rate=60]] Hello")
 
     async def watch(delay_s: float) -> str:
         await asyncio.sleep(delay_s)
