@@ -54,7 +54,10 @@ class ModelRunner:
         self.states = self._make_states(about)
         self._attention = self._make_attention(about)
         self._rule = self._make_rule(about)
-        self._graphs = DecodeGraphs(self._run, self.plan, self.device) if self.device.type == "cuda" else None
+        # In 8 bits experts are computed one after another, by what was picked: no graph can replay that.
+        is_steady = not about.num_experts or self.plan.format != "fp8"
+        can_capture = self.device.type == "cuda" and is_steady
+        self._graphs = DecodeGraphs(self._run, self.plan, self.device) if can_capture else None
         self._warm_up()
 
     @torch.inference_mode()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from inference.attention import Span
@@ -150,6 +152,31 @@ def test_a_text_is_scored_as_transformers_scores_it(runner: ModelRunner, hybrid:
     ids = some_ids(600)
     for _ in range(5):
         assert_close(runner.score(ids), logits_by_transformers(hybrid, ids))
+
+
+def test_an_adapter_of_attention_and_feed_forward_parts_is_served(hybrid_dir: Path, tmp_path: Path) -> None:
+    attention, feed = "model.layers.3.self_attn", "model.layers.0.mlp"
+    modules = [*(f"{attention}.{part}_proj" for part in "qkvo"), f"{feed}.gate_proj", f"{feed}.down_proj"]
+    changed = make_hybrid()
+    tensors: dict[str, torch.Tensor] = {}
+    for module in modules:
+        weight = changed.get_submodule(module).weight
+        down, up = torch.randn(2, weight.shape[1]) * 0.3, torch.randn(weight.shape[0], 2) * 0.3
+        weight.data += up @ down
+        tensors |= {
+            f"base_model.model.{module}.lora_{part}.weight": part_of for part, part_of in (("A", down), ("B", up))
+        }
+    (tmp_path / "team").mkdir()
+    save_file(tensors, tmp_path / "team" / "adapter_model.safetensors")
+    about = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": modules, "bias": "none"}
+    (tmp_path / "team" / "adapter_config.json").write_text(json.dumps(about))
+    adapted = ModelRunner(hybrid_dir, "cpu", Wishes(format="fp32", num_slots=2, adapters=tmp_path))
+    assert (adapted.adapters, adapted.refused) == (("team",), ())
+    ids = some_ids(80)
+    extent = adapted.memory.allocate(1)
+    assert extent
+    logits = adapted.forward([ids], [Span(extent.offset, 0, 80, "team")], [True])
+    assert_close(logits[0], logits_by_transformers(changed, ids)[-1])
 
 
 # What a directory says
