@@ -51,7 +51,7 @@ def visitor(user: User | None = None, /, **headers: str) -> Client:
 
 
 def language_of(page: Any) -> tuple[str, str]:
-    found = re.search(r'<html lang="([^"]*)" dir="([^"]*)"', page.content.decode())
+    found = re.search(r'<html lang="([^"]*)"\s+dir="([^"]*)"', page.content.decode())
     assert found
     return found[1], found[2]
 
