@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # Apart, so that slow pages never hold up the sockets.
-PAGES = ThreadPoolExecutor(max_workers=8, thread_name_prefix="page")
+NUM_PAGE_THREADS = 8
+PAGES = ThreadPoolExecutor(max_workers=NUM_PAGE_THREADS, thread_name_prefix="page")
 SOCKETS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket")
 _num_calls = 0
 
@@ -39,6 +41,20 @@ async def db_in(threads: ThreadPoolExecutor, function: Callable[P, T], *args: P.
         return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, call)
     finally:
         _num_calls -= 1
+
+
+def warm_up() -> None:
+    """Begin to open the connections of the page threads, so that the first rush after a start finds them open."""
+    if settings.HAS_DATABASE_POOL:
+        together = threading.Barrier(NUM_PAGE_THREADS)
+        for _ in range(NUM_PAGE_THREADS):
+            PAGES.submit(_open, together)
+
+
+def _open(together: threading.Barrier) -> None:
+    with kept():
+        connection.ensure_connection()
+    together.wait(timeout=5)  # or one thread would take the place of two
 
 
 def num_calls() -> int:

@@ -59,9 +59,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = uvicorn.Server(config(behind_proxy=options.behind_proxy))
     server.config.load()
+    from chat.database import warm_up
+
     # What is loaded by now stays for ever, so the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    warm_up()
     server.run(sockets=[listener])
 
 

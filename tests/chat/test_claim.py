@@ -38,6 +38,16 @@ def test_the_longest_wait_goes_first(world: World, gpu: Worker) -> None:
     assert Generation.claim(gpu, 5) == []
 
 
+def test_a_worker_finds_what_was_claimed_for_it_although_the_answer_got_lost(world: World, gpu: Worker) -> None:
+    lost, known, _ = ask(world.owner, 3)
+    Generation.claim(gpu, 2)
+    other = Worker.objects.create(name="gpu1", state=Worker.State.READY)
+    Generation.claim(other, 1)
+
+    assert Generation.held(gpu, [known.id]) == [lost]
+    assert Generation.held(gpu, [lost.id, known.id]) == []
+
+
 def test_one_busy_person_does_not_go_before_the_others(world: World, gpu: Worker) -> None:
     busy = ask(world.owner, 5)
     other = ask(world.team_mate, 1)
