@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -77,6 +77,22 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Qwen3ForCausalLM(config).bfloat16().save_pretrained(model_dir)
     write_tokenizer(model_dir)
     return model_dir
+
+
+@pytest.fixture(scope="session")
+def hybrid() -> Any:
+    """A tiny Qwen3.5 of transformers with random weights."""
+    from tests.inference.tiny_models import make_hybrid
+
+    return make_hybrid()
+
+
+@pytest.fixture(scope="session")
+def hybrid_dir(hybrid: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Qwen3.5 as a model directory; do not change it, copy it."""
+    from tests.inference.tiny_models import save
+
+    return save(hybrid, tmp_path_factory.mktemp("hybrid"))
 
 
 @pytest.fixture
