@@ -178,8 +178,16 @@ SCHEMAS: dict[str, tuple[Any, Check]] = {
         lambda value: isinstance(value[0], bool) and value[1:] == [None],
     ),
     "map": (
-        {"type": "object", "additionalProperties": {"enum": [1, 2]}, "minProperties": 1, "maxProperties": 3},
-        lambda value: value and set(value.values()) <= {1, 2},
+        {
+            "type": "object",
+            "patternProperties": {"^[a-zé]{1,4}$": {"enum": [1, 2]}},
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 3,
+        },
+        lambda value: (
+            value and set(value.values()) <= {1, 2} and all(re.fullmatch("[a-zé]{1,4}", key) for key in value)
+        ),
     ),
     "date": ({"type": "string", "format": "date"}, lambda v: re.fullmatch(r"\d{4}-\d\d-\d\d", v) is not None),
 }
