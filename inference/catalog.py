@@ -17,29 +17,42 @@ from typing import Any
 
 from inference.contract import SamplingParams
 from inference.errors import ModelError
+from inference.machine import Machine
 from inference.sources import FileSource, HubSource, Source, Unreachable
 from inference.weights import MANIFEST, Progress, check, context_length, manifest, read_json, seal
 from inference.wheels import WheelPart, WheelSource
 from inference.window import prompt_limit
 
-__all__ = ["Entry", "context_length", "default_sampling", "entries", "fetch", "max_prompt_tokens", "resolve"]
+__all__ = ["Entry", "context_length", "default_sampling", "entries", "fetch", "max_prompt_tokens", "resolve", "suited"]
 
+AUTO = "auto"
+# What is left of a machine's memory for a model.
+_SHARE = 0.9
+# Parameters at work on each token with which a machine without a GPU still writes about as fast as people read.
+_QUICK_ON_CPU = 2_000_000_000
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that can be had; sizes are bytes, 0 where not known."""
+    """A model that can be had; sizes are bytes, `active` counts the parameters at work on a token; 0 is not known."""
 
     name: str
     title: str
     sources: tuple[Source, ...]
     licence: str = "not known"
+    architecture: str = ""
+    active: int = 0
     context_length: int = 0
     size: int = 0
     memory: int = 0
     sampling: SamplingParams | None = None
     is_default: bool = False
+
+    @property
+    def is_of_hub(self) -> bool:
+        return all(isinstance(source, HubSource) for source in self.sources)
 
     def directory(self, data_dir: Path) -> Path:
         return data_dir / "models" / self.name
@@ -47,9 +60,20 @@ class Entry:
     def is_ready(self, data_dir: Path) -> bool:
         return (self.directory(data_dir) / MANIFEST).exists()
 
-    def fits(self) -> bool:
-        """Whether this machine has the memory for it."""
-        return self.memory <= _machine_memory()
+    def fits(self, machine: Machine) -> bool:
+        """Whether a machine has the memory for it."""
+        return self.memory <= _SHARE * machine.memory
+
+    def suits(self, machine: Machine) -> bool:
+        """Whether it fits, and is quick enough there to talk to."""
+        return self.fits(machine) and (machine.has_gpu or self.active <= _QUICK_ON_CPU)
+
+    def lacking_disk(self, data_dir: Path) -> int:
+        """The bytes of disk that are missing to fetch it; none for one that is here."""
+        if self.is_ready(data_dir):
+            return 0
+        place = next(place for place in (data_dir / "models", *(data_dir / "models").parents) if place.exists())
+        return max(0, int(1.6 * self.size) - shutil.disk_usage(place).free)
 
     def fetch(self, data_dir: Path, progress: Progress) -> Path:
         """Make the ready directory; two processes at it at once share one download."""
@@ -62,8 +86,7 @@ class Entry:
         return ready
 
     def _make(self, ready: Path, workshop: Path, progress: Progress) -> None:
-        missing = int(1.6 * self.size) - shutil.disk_usage(workshop).free
-        if missing > 0:
+        if missing := self.lacking_disk(ready.parents[1]):
             raise ModelError(f"The disk is full: {self.name} needs {missing / 1e9:.1f} GB more in {ready.parent}.")
         draft = workshop / "draft"
         for source in self.sources:
@@ -81,8 +104,7 @@ class Entry:
         if self.context_length:
             about["context_length"] = self.context_length
         if self.sampling:
-            chosen = self.sampling
-            about["sampling"] = {key: getattr(chosen, key) for key in ("temperature", "top_p", "top_k", "min_p")}
+            about["sampling"] = {key: getattr(self.sampling, key) for key in _SAMPLING}
         seal(draft, about, progress)
         shutil.rmtree(ready, ignore_errors=True)
         draft.rename(ready)
@@ -91,8 +113,12 @@ class Entry:
 def resolve(choice: str, data_dir: Path) -> Path | None:
     """The ready directory for a choice ("" is the first default that is here), None when it is not fetched yet.
 
-    ModelError for a choice that means nothing and for a directory that is refused.
+    "auto" is what the last fetch took. ModelError for a choice that means nothing and for a directory that is refused.
     """
+    if choice == AUTO:
+        choice = _note(data_dir).read_text() if _note(data_dir).exists() else ""
+        if not choice:
+            return None
     if Path(choice).is_dir() and choice:
         check(Path(choice))
         return Path(choice)
@@ -104,17 +130,37 @@ def resolve(choice: str, data_dir: Path) -> Path | None:
 
 
 def fetch(choice: str, data_dir: Path, progress: Progress) -> Path:
-    """Get, verify and convert what `choice` names, unless it is here; the first default that can be had for ""."""
-    if ready := resolve(choice, data_dir):
+    """Get, verify and convert what `choice` names, unless it is here.
+
+    For "" the first default that can be had; for "auto" the first that suits this machine, though a lesser one is here.
+    """
+    if choice == AUTO:
+        candidates = suited(data_dir, Machine.own())
+        if not candidates:
+            raise ModelError("No model of the catalogue suits this machine; choose one by QWENWEB_MODEL.")
+        ready = _first(candidates, data_dir, progress)
+        _note(data_dir).write_text(ready.name)
         return ready
-    candidates = _candidates(choice)
+    return resolve(choice, data_dir) or _first(_candidates(choice), data_dir, progress)
+
+
+def suited(data_dir: Path, machine: Machine) -> list[Entry]:
+    """What "auto" takes on a machine, the best first: the rest is for when that can't be had."""
+    return [entry for entry in entries() if entry.suits(machine) and not entry.lacking_disk(data_dir)]
+
+
+def _first(candidates: list[Entry], data_dir: Path, progress: Progress) -> Path:
+    """The first of them that can be had; a hub that does not answer is asked once only."""
+    unreachable: Unreachable | None = None
     for entry in candidates:
+        if unreachable and entry.is_of_hub and not entry.is_ready(data_dir):
+            continue
         try:
             return entry.fetch(data_dir, progress)
-        except Unreachable:
-            if entry is candidates[-1]:
-                raise
-    raise AssertionError
+        except Unreachable as error:
+            unreachable = error
+    assert unreachable
+    raise unreachable
 
 
 @cache
@@ -134,8 +180,13 @@ def default_sampling(model_dir: Path) -> SamplingParams:
     chosen = manifest(model_dir).get("sampling")
     if chosen is None and (model_dir / "generation_config.json").exists():
         chosen = read_json(model_dir / "generation_config.json")
-    known = {key: value for key in ("temperature", "top_p", "top_k", "min_p") if (value := (chosen or {}).get(key))}
+    known = {key: value for key in _SAMPLING if (value := (chosen or {}).get(key))}
     return SamplingParams(**known)
+
+
+def _note(data_dir: Path) -> Path:
+    """Where it stands what "auto" took: processes that see another machine use the same model."""
+    return data_dir / "models" / AUTO
 
 
 def _candidates(choice: str) -> list[Entry]:
@@ -192,10 +243,3 @@ def _in_plain_words(place: Path, size: int) -> Iterator[None]:
                 f"The model can't be kept: there is no permission to write into {place.parent}."
             ) from error
         raise ModelError(f"The model can't be kept: {place.parent} can't be used ({error.strerror}).") from error
-
-
-def _machine_memory() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal"):
-            return int(line.split()[1]) * 1024
-    return 0

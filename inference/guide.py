@@ -18,7 +18,8 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from math import isfinite, lcm
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
 _NAMES = {"json_schema": "JSON schema", "regex": "regular expression"}
 _MAX_CHARACTERS = 100_000
-# Divisors cost time that the library does not bound: 100,000 take a second, in one number or in many.
-_MAX_DIVISORS = 100_000
+# Divisors cost time that the library does not bound: 50,000 take most of a second, in one number, in many, or
+# multiplied where several hold for one value.
+_MAX_DIVISORS = 50_000
 # A model in doubt writes white space for ever if it may; this is enough to indent deeply.
 _JSON_OPTIONS = {"whitespace_pattern": r"[ \t\r\n]{1,80}"}
 # Looking ahead for what is forced has no use here, and takes the longer the more of it there is.
@@ -186,30 +188,30 @@ class _Refused(Exception):
 
 def _schema(text: str) -> dict[str, Any]:
     try:
-        schema = json.loads(text)
+        schema = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise _Refused("is not valid JSON") from None
     if not isinstance(schema, dict):
         raise _Refused("is not a JSON object")
-    if sum(_divisors(schema)) > _MAX_DIVISORS:
+    divisors = list(_divisors(schema))
+    if max(sum(divisors), lcm(*divisors)) > _MAX_DIVISORS:
         raise _Refused("has too large a multipleOf")
     return schema
 
 
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
 def _divisors(schema: Any) -> Iterator[int]:
-    """All values of multipleOf, as whole numbers: 0.25 is 25."""
+    """The digits of each multipleOf that stand there, without zeros around them: 25 for 0.25 and for 2500."""
     parts = [schema]
     while parts:
         part = parts.pop()
         if isinstance(part, dict):
             value = part.get("multipleOf")
-            if isinstance(value, int | float):
-                yield _whole(value)
+            if isinstance(value, int | float) and value and isfinite(value):
+                yield int("".join(map(str, Decimal(repr(value)).normalize().as_tuple().digits)))
             parts += part.values()
         elif isinstance(part, list):
             parts += part
-
-
-def _whole(value: float) -> int:
-    digits = Decimal(repr(value)).normalize()
-    return abs(int(digits.scaleb(max(0, -int(digits.as_tuple().exponent)))))

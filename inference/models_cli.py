@@ -10,6 +10,7 @@ from time import monotonic
 
 from inference import catalog
 from inference.errors import ModelError
+from inference.machine import Machine
 from inference.weights import verify
 
 _STAGES = {"download": "Downloading", "convert": "Converting", "verify": "Verifying"}
@@ -36,12 +37,16 @@ def main(argv: list[str]) -> int:
 
 
 def table(data_dir: Path) -> str:
-    """The catalogue for people."""
-    rows = [("NAME", "HERE", "FITS", "SIZE", "MEMORY", "CONTEXT", "LICENCE")]
+    """The catalogue for people; AUTO marks what the choice "auto" would take."""
+    rows = [("NAME", "HERE", "FITS", "AUTO", "SIZE", "MEMORY", "CONTEXT", "LICENCE")]
+    machine = Machine.own()
+    auto = next(iter(catalog.suited(data_dir, machine)), None)
     for entry in catalog.entries():
-        is_ready, fits = ("yes" if fact else "no" for fact in (entry.is_ready(data_dir), entry.fits()))
+        here, fits, is_auto = (
+            "yes" if fact else "no" for fact in (entry.is_ready(data_dir), entry.fits(machine), entry == auto)
+        )
         sizes = (f"{entry.size / 1e9:.1f} GB", f"{entry.memory / 1e9:.1f} GB", f"{entry.context_length:,}")
-        rows.append((entry.name, is_ready, fits, *sizes, entry.licence))
+        rows.append((entry.name, here, fits, is_auto, *sizes, entry.licence))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -94,5 +99,5 @@ def _parser() -> argparse.ArgumentParser:
     for command, text in (("fetch", "get a model, verify and convert it"), ("verify", "compare every byte of a model")):
         one = commands.add_parser(command, help=text)
         choice = os.environ.get("QWENWEB_MODEL", "")
-        one.add_argument("name", nargs="?", default=choice, help="a name, directory, .gguf file or hub id")
+        one.add_argument("name", nargs="?", default=choice, help="a name, directory, .gguf file, hub id, or auto")
     return parser

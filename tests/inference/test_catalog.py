@@ -18,8 +18,9 @@ from inference import catalog, models_cli
 from inference.catalog import Entry, default_sampling, fetch, resolve
 from inference.contract import SamplingParams
 from inference.errors import ModelError
+from inference.machine import Machine
 from inference.sources import HubSource, Unreachable, tree_size
-from inference.weights import check, manifest, verify
+from inference.weights import Progress, check, manifest, verify
 from inference.wheels import WheelPart, WheelSource
 from tests.inference.small_hub import COMMIT, REPOSITORY, small_hub
 from tests.inference.tiny_gguf import write_gguf
@@ -282,8 +283,105 @@ def test_the_catalogue_lists_the_defaults_in_order() -> None:
     assert [entry.name for entry in catalog.entries() if entry.is_default] == ["qwen3-0.6b", "qwen2.5-coder-0.5b"]
     for listed in catalog.entries():
         assert listed.licence and listed.size and listed.memory and listed.context_length and listed.sources
-    wheels = catalog.entries()[1].sources[0]
+        assert listed.architecture and listed.active and listed.memory > 2 * listed.active
+    wheels = next(entry for entry in catalog.entries() if entry.name == "qwen2.5-coder-0.5b").sources[0]
     assert isinstance(wheels, WheelSource) and wheels.size == sum(part.part_size for part in wheels.parts)
+
+
+def test_the_catalogue_names_each_model_once_and_at_one_commit() -> None:
+    hubs = [source for listed in catalog.entries() for source in listed.sources if isinstance(source, HubSource)]
+    assert all(re.fullmatch("[0-9a-f]{40}", hub.revision) for hub in hubs)
+    for names in ([listed.name for listed in catalog.entries()], [hub.repository for hub in hubs]):
+        assert len(set(names)) == len(names) > 1
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("machine", "taken"),
+    [
+        (Machine(150 * GB, has_gpu=True), "qwen3.8-27b"),
+        (Machine(85 * GB, has_gpu=True), "qwen3.8-27b"),
+        (Machine(48 * GB, has_gpu=True), "qwen3.5-9b"),
+        (Machine(25 * GB, has_gpu=True), "qwen3.5-4b"),
+        (Machine(12 * GB, has_gpu=True), "qwen3.5-2b"),
+        (Machine(6 * GB, has_gpu=True), "qwen3.5-0.8b"),
+        (Machine(500 * GB), "qwen3.5-2b"),
+        (Machine(24 * GB), "qwen3.5-2b"),
+        (Machine(7 * GB), "qwen3.5-0.8b"),
+        (Machine(3 * GB), "qwen2.5-coder-0.5b"),
+    ],
+)
+def test_auto_is_the_best_model_that_a_machine_has_room_and_speed_for(
+    machine: Machine, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Entry, "lacking_disk", lambda entry, data_dir: 0)
+    suited = catalog.suited(tmp_path, machine)
+    assert suited[0].name == taken and all(entry.fits(machine) for entry in suited)
+    assert not catalog.suited(tmp_path, Machine(1 * GB))
+
+
+@pytest.fixture
+def fake_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An nvidia-smi that tells of two GPUs, or of those asked for, and notes what it was asked."""
+    smi = tmp_path / "bin" / "nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text(f"#!/bin/sh\necho \"$*\" >>{tmp_path}/asked\nprintf '81559\\n24564\\n'\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(smi.parent), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tmp_path / "asked"
+
+
+def test_the_smallest_gpu_says_what_fits(fake_gpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Machine.own() == Machine(24564 * 2**20, has_gpu=True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert Machine.own().has_gpu and "--id 0,1" in fake_gpus.read_text()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert Machine.own() == Machine(Machine.own().memory) and Machine.own().memory > 10**8
+
+
+def test_auto_takes_a_lesser_model_when_the_hub_is_silent_and_is_kept_until_the_next_fetch(
+    silent_hub: None, wheels: WheelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    fill = HubSource.fill
+
+    def note(source: HubSource, into: Path, workshop: Path, progress: Progress) -> str:
+        asked.append(source.repository)
+        return fill(source, into, workshop, progress)
+
+    monkeypatch.setattr(HubSource, "fill", note)
+    listed = [Entry(name, name, (HubSource(f"someone/{name}"),)) for name in ("best", "better")]
+    monkeypatch.setattr(catalog, "entries", lambda: [*listed, Entry("least", "Least", (wheels,))])
+    assert resolve("auto", tmp_path) is None
+    ready = fetch("auto", tmp_path, silent)
+    assert ready.name == "least" and resolve("auto", tmp_path) == ready
+    assert asked == ["someone/best"]
+    shutil.copytree(ready, tmp_path / "models" / "better")
+    assert resolve("auto", tmp_path) == ready
+    assert fetch("auto", tmp_path, silent).name == "better" == resolve("auto", tmp_path).name  # type: ignore[union-attr]
+
+
+def test_auto_passes_over_what_the_disk_has_no_room_for(
+    wheels: WheelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge, small = Entry("huge", "Huge", (wheels,), size=10**18), Entry("small", "Small", (wheels,))
+    monkeypatch.setattr(catalog, "entries", lambda: [huge, small])
+    assert fetch("auto", tmp_path / "new", silent).name == "small"
+
+
+def test_a_machine_that_nothing_suits_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "entries", lambda: [Entry("huge", "Huge", (), memory=10**18)])
+    with pytest.raises(ModelError, match="suits this machine"):
+        fetch("auto", tmp_path, silent)
+
+
+def test_the_makers_sampling_is_kept_with_the_model(wheels: WheelSource, tmp_path: Path) -> None:
+    chosen = SamplingParams(temperature=1.0, top_p=1.0, top_k=20, presence_penalty=2.0, repetition_penalty=1.05)
+    ready = Entry("tiny", "Tiny", (wheels,), sampling=chosen).fetch(tmp_path, silent)
+    assert default_sampling(ready) == chosen
 
 
 def test_the_command_line_lists_fetches_and_verifies(
@@ -292,7 +390,7 @@ def test_the_command_line_lists_fetches_and_verifies(
     monkeypatch.setattr(catalog, "entries", lambda: [entry(wheels)])
     place = ["--data-dir", str(tmp_path)]
     assert models_cli.main(place) == 0
-    assert re.search(r"^tiny +no +yes .* MIT$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^tiny +no +yes +yes .* MIT$", capsys.readouterr().out, re.MULTILINE)
     assert models_cli.main([*place, "verify", "tiny"]) == 1
     assert models_cli.main([*place, "fetch", "tiny"]) == 0
     shown = capsys.readouterr()

@@ -178,8 +178,16 @@ SCHEMAS: dict[str, tuple[Any, Check]] = {
         lambda value: isinstance(value[0], bool) and value[1:] == [None],
     ),
     "map": (
-        {"type": "object", "additionalProperties": {"enum": [1, 2]}, "minProperties": 1, "maxProperties": 3},
-        lambda value: value and set(value.values()) <= {1, 2},
+        {
+            "type": "object",
+            "patternProperties": {"^[a-zé]{1,4}$": {"enum": [1, 2]}},
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 3,
+        },
+        lambda value: (
+            value and set(value.values()) <= {1, 2} and all(re.fullmatch("[a-zé]{1,4}", key) for key in value)
+        ),
     ),
     "date": ({"type": "string", "format": "date"}, lambda v: re.fullmatch(r"\d{4}-\d\d-\d\d", v) is not None),
 }
@@ -283,6 +291,11 @@ def test_logits_keep_their_number_format(tiny_model: Model) -> None:
         ),
         (schema({"type": "integer", "multipleOf": 999_983}), "The JSON schema has too large a multipleOf."),
         (schema({"type": "number", "multipleOf": 1234.5678}), "The JSON schema has too large a multipleOf."),
+        (
+            schema({"allOf": [{"type": "integer", "multipleOf": prime} for prime in (97, 101, 103, 107)]}),
+            "The JSON schema has too large a multipleOf.",
+        ),
+        (Guide("json_schema", '{"multipleOf": Infinity}'), "The JSON schema is not valid JSON."),
         (schema({"enum": ["a" * 100_000]}), "The JSON schema is longer than 100,000 characters."),
         (regex("(a"), "The regular expression is not valid: unclosed group."),
         (regex("a\\"), "The regular expression is not valid: it ends in a backslash."),
@@ -319,7 +332,8 @@ HOSTILE = [
     schema(chain(30, lambda part: {"allOf": [part, part]})),
     schema(chain(25, lambda part: {"type": "array", "prefixItems": [part, part]})),
     schema({"allOf": [{"anyOf": [{"required": [f"p{i}{j}"]} for j in range(2)]} for i in range(24)]}),
-    schema({"allOf": [{"type": "integer", "multipleOf": divisor} for divisor in (9973, 9967, 9949)]}),
+    schema({"type": "integer", "multipleOf": 47 * 1009}),
+    Guide("json_schema", '{"type": "number", "multipleOf": 1e400}'),
     schema({"type": "array", "items": {"type": "integer"}, "minItems": 10**9}),
     schema({"type": "string", "minLength": 10**6, "maxLength": 10**9}),
     schema({"properties": {f"p{i}": {"type": "string"} for i in range(2_000)}, "additionalProperties": False}),

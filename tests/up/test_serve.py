@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.stack import RunningStack, running_stack
 
@@ -66,7 +67,7 @@ def test_I9_a_message_that_no_page_sends_closes_the_socket(stack: RunningStack) 
     (session,) = stack.people(1)
     headers = {"Cookie": f"session={session}"}
     address = f"ws://127.0.0.1:{stack.port}/ws/"
-    with connect(address, additional_headers=headers, origin=stack.url, proxy=None) as page:  # type: ignore[arg-type]
+    with connect(address, additional_headers=headers, origin=Origin(stack.url), proxy=None) as page:
         page.send("x" * 100_000)
         assert json.loads(page.recv())["type"] == "error"
         page.send("x" * 200_000)
@@ -94,7 +95,7 @@ def test_a_stop_ends_the_pages_with_the_code_for_a_restart(tmp_path: Path) -> No
         (session,) = stack.people(1)
         headers = {"Cookie": f"session={session}"}
         address = f"ws://127.0.0.1:{stack.port}/ws/"
-        with connect(address, additional_headers=headers, origin=stack.url, proxy=None) as page:  # type: ignore[arg-type]
+        with connect(address, additional_headers=headers, origin=Origin(stack.url), proxy=None) as page:
             web = stack.child("web")
             assert web
             web.terminate()
