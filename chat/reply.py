@@ -37,6 +37,9 @@ class RunningReply:
         self.generation = generation
         self._engine = engine
         self._writer = writer
+        # All that Postgres knows comes first: when it is away, nothing has begun, and the reply is taken up again.
+        self._messages = _prompt(generation.message)
+        self._sampling = _sampling(generation, engine.info.sampling)
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
         self._is_cancelled = False
@@ -58,12 +61,11 @@ class RunningReply:
             self._writer.tell(self._stream, "reasoning", prefix.reasoning)
         if prefix.text:
             self._writer.tell(self._stream, "text", prefix.text)
-        self._sampling = _sampling(generation, self._engine.info.sampling)
         self._submitted_at = time.monotonic()
         self._run = self._engine.submit(
             GenerationRequest(
                 id=f"{generation.id}-{generation.attempt}",
-                messages=_prompt(generation.message),
+                messages=self._messages,
                 sampling=self._sampling,
                 enable_thinking=generation.enable_thinking,
                 deadline_s=settings.DEADLINE_S,

@@ -166,13 +166,13 @@ class InferenceWorker:
         claimed = Generation.held(self.row, {*self._replies, *self._failed}) if self._was_cut_off else []
         self._was_cut_off = True  # unless this comes back whole
         claimed += Generation.claim(self.row, num_free)
-        self._was_cut_off = False
         for generation in claimed:
             reply = RunningReply(generation, self.engine, self._writer)
             with self._lock:
                 self._replies[generation.id] = reply
             reply.submit()
             threading.Thread(target=self._run, args=(reply,), name=f"reply-{generation.id}", daemon=True).start()
+        self._was_cut_off = False
         return True
 
     def _run(self, reply: RunningReply) -> None:

@@ -6,10 +6,12 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
+from chat import reply as reply_module
 from chat import reply_stream, valkey
-from chat.models import Conversation, Generation, Turn, UsageRecord, User, Worker
+from chat.models import Conversation, Generation, Message, Turn, UsageRecord, User, Worker
 from chat.sweeper import interrupt_orphans
 from chat.worker import InferenceWorker
 from qwenweb.up.postgres import Postgres
@@ -95,6 +97,23 @@ def test_I1_I5_a_reply_survives_a_postgres_killed_in_its_middle(
 
     assert turn.generation.status == "completed"
     assert turn.generation.completion_tokens == 40
+
+
+def test_I3_a_reply_whose_question_could_not_be_read_at_once_is_taken_up_again(
+    world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failures = reply_module._prompt, iter([OperationalError("gone"), OperationalError("still gone")])
+
+    def read_later(reply: Message) -> object:
+        if error := next(failures, None):
+            raise error
+        return read(reply)
+
+    monkeypatch.setattr(reply_module, "_prompt", read_later)
+    turns = [ask(world.owner, "[[tokens=5]] One", "c1"), ask(world.team_mate, "[[tokens=5]] Two", "c2")]
+    wait_for(lambda: all(is_over(turn) for turn in turns), timeout_s=15)
+    assert {turn.generation.status for turn in turns} == {"completed"}
+    assert {turn.generation.attempt for turn in turns} == {1}
 
 
 def test_a_worker_that_stops_ends_its_replies_with_their_text(world: World, worker: InferenceWorker) -> None:
