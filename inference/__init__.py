@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from inference.prompt import ChatPrompter
 
 
+# Between two matrix products OpenMP's threads spin for microseconds; between two replies they sleep. Asleep at once, they
+# cost half of the speed; spinning for long, they take the processors from the rest. It is read when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def open_engine(model_dir: Path | None, device: str = "cpu") -> Engine:
     """Load a ready model directory onto `device` ("cpu", "cuda:0"); None is the scripted engine, where asked for."""
     if model_dir is None:

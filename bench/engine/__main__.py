@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from contextlib import ExitStack
-
-# As the product's workers have it; it is read when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from bench.engine.figures import NUM_TRIES
 from bench.engine.plan import Plan

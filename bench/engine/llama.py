@@ -87,7 +87,12 @@ class BatchedBench:
         room = num_replies * (self._prompt_tokens + num_tokens + 8) + 256
         command = [str(self._program), "-m", str(self._gguf), "-c", str(room), "-t", threads, "-tb", threads]
         size = ["-npp", str(self._prompt_tokens), "-ntg", str(num_tokens), "-npl", str(num_replies)]
-        done = subprocess.run([*command, *size, "--output-format", "jsonl"], capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, *size, "--output-format", "jsonl"],
+            capture_output=True,
+            text=True,
+            env=places.variables_of_others(),
+        )
         if done.returncode:
             raise Missing(f"llama-batched-bench ended with {done.returncode}: {done.stderr[-300:]}")
         return read_batched_bench(done.stdout + done.stderr)

@@ -55,6 +55,11 @@ def _entry() -> tuple[Entry, WheelSource]:
     raise Missing("the catalogue has no model with a GGUF file.")
 
 
+def variables_of_others() -> dict[str, str]:
+    """The environment without what our engine sets for itself: others run as their makers have it."""
+    return {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+
+
 def environment(name: str, requirements: Sequence[str]) -> Path:
     """The Python of a virtual environment of its own with these packages."""
     place = KEPT / name

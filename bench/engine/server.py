@@ -58,7 +58,9 @@ class Server(ABC):
         self._port = free_port()
         log = places.KEPT / f"{self.name}.log"
         with log.open("wb") as output:
-            self._process = subprocess.Popen(self.command(self._port), stdout=output, stderr=output)
+            self._process = subprocess.Popen(
+                self.command(self._port), stdout=output, stderr=output, env=places.variables_of_others()
+            )
         deadline = time.monotonic() + START_WITHIN_S
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -79,8 +79,6 @@ class Stack:
             "DJANGO_SETTINGS_MODULE": "qwenweb.settings",
             "PYTHONUNBUFFERED": "1",
             "MALLOC_ARENA_MAX": "2",
-            # Spin between two products, which is microseconds; sleep between two replies.
-            "GOMP_SPINCOUNT": "10000",
         }
         if not operator_value("QWENWEB_SECRET_KEY"):
             env["QWENWEB_SECRET_KEY_FILE"] = str(self.data.secret_key)

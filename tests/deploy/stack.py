@@ -15,8 +15,8 @@ from qwenweb import serve
 from tests.deploy import commands
 from tests.deploy.code import ROOT, takes_file, variables
 
-# Read by libraries: the C library, OpenMP, huggingface_hub.
-OF_LIBRARIES = {"MALLOC_ARENA_MAX", "GOMP_SPINCOUNT", "HF_TOKEN"}
+# Read by libraries: the C library, huggingface_hub.
+OF_LIBRARIES = {"MALLOC_ARENA_MAX", "HF_TOKEN"}
 Service = dict[str, Any]
 
 
