@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from inference.prompt import ChatPrompter
 
 
-# Between two matrix products OpenMP's threads spin for microseconds; between two replies they sleep. Asleep at once, they
-# cost half of the speed; spinning for long, they take the processors from the rest. It is read when torch is imported.
+# Between two matrix products OpenMP's threads spin for microseconds; between two replies they sleep. Asleep at once,
+# they cost half of the speed; spinning for long, they take the processors from the rest. torch reads it at import.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 

