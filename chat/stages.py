@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
+from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import Generation, Worker
+from inference import catalog
 
 WAITING_IS_KNOWN_S = 0.5
 
@@ -40,6 +42,7 @@ class Stage:
 
 
 GONE = Stage("stopped", "gone", "")
+LOADING = Stage("queued", "loading", _("The model is loading"))
 
 
 def stages(ids: Iterable[UUID]) -> dict[UUID, Stage]:
@@ -68,7 +71,9 @@ def _waiting(_period: int) -> Stage:
     if Worker.State.READY in states:
         return Stage("queued", "waiting", _("Waiting for a free place"))
     if Worker.State.LOADING in states:
-        return Stage("queued", "loading", _("The model is loading"))
+        return LOADING
     if Worker.State.FAILED in states:
         return Stage("queued", "no_worker", _("The model could not be started. Your administrator can see why."))
+    if catalog.is_fetching(settings.DATA_DIR):
+        return LOADING
     return Stage("queued", "no_worker", _("No model is running right now. Your message is kept and will be answered."))

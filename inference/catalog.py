@@ -144,6 +144,17 @@ def fetch(choice: str, data_dir: Path, progress: Progress) -> Path:
     return resolve(choice, data_dir) or _first(_candidates(choice), data_dir, progress)
 
 
+def is_fetching(data_dir: Path) -> bool:
+    """Whether some process gets a model into `data_dir` at this moment."""
+    for path in (data_dir / "models" / ".fetch").glob("*.lock"):
+        with suppress(FileNotFoundError), path.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
 def suited(data_dir: Path, machine: Machine) -> list[Entry]:
     """What "auto" takes on a machine, the best first: the rest is for when that can't be had."""
     return [entry for entry in entries() if entry.suits(machine) and not entry.lacking_disk(data_dir)]
