@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from inference import catalog
 from inference.catalog import Entry
+from inference.errors import ModelError
 from inference.weights import Progress
 from tests.conftest import World
 
@@ -28,10 +29,10 @@ def test_a_model_that_is_being_fetched_is_loading_for_who_waits(
 
         def fill(self, into: Path, workshop: Path, progress: Progress) -> str:
             shown.append(client.get(reverse("model")).content.decode())
-            raise catalog.ModelError("It ends here.")
+            raise ModelError("It ends here.")
 
-    entry = Entry("slow", "Slow", (Slow(),))  # type: ignore[arg-type]
-    with pytest.raises(catalog.ModelError):
+    entry = Entry("slow", "Slow", (Slow(),))
+    with pytest.raises(ModelError):
         entry.fetch(tmp_path, lambda *_: None)
     assert "The model is loading" in shown[0]
 
