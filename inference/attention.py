@@ -144,7 +144,8 @@ class CpuAttention:
         if missing := _num_missing(num_rows):
             rows = torch.cat([rows, rows[:, :, -1:].expand(-1, -1, missing, -1)], 2)
         found = functional.scaled_dot_product_attention(rows, keys, values, attn_mask=mask)[:, :, :num_rows]
-        return found.unflatten(2, (-1, self._groups)).transpose(1, 2).flatten(0, 1)
+        heads = found.reshape(*found.shape[:2], -1, self._groups, self._head_dim)
+        return heads.transpose(1, 2).flatten(0, 1)
 
     def _attend_many(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor

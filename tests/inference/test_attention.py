@@ -19,7 +19,7 @@ def attend(*rows: tuple[int, int, int]) -> list[torch.Tensor]:
     attention = CpuAttention(HEADS, KV_HEADS, DIM, LENGTH, torch.bfloat16)
     attention.begin([Span(who * LENGTH, start, num) for who, start, num in rows])
     queries = torch.cat([QUERIES[who, start : start + num] for who, start, num in rows])
-    return list(attention(queries, CACHE).split([num for _, _, num in rows]))
+    return list(torch.split(attention(queries, CACHE), [num for _, _, num in rows]))
 
 
 @pytest.fixture(scope="module")
