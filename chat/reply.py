@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 
 from chat.database import borrowed, execute
 from chat.models import Generation, Message, UsageRecord
+from chat.models.again import SAMPLED_BY
 from chat.reply_stream import Kind, Told, Writer
 from inference.contract import (
     ChatMessage,
@@ -184,17 +185,6 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     return tuple(branch[::-1])
 
 
-SAMPLED_BY = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "max_tokens",
-    "stop",
-    "repetition_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-)
 ANOTHER_LENGTH = {
     "shorter": "Write your last answer again, but much shorter. Keep its language and what matters most.",
     "longer": "Write your last answer again, but longer and with more detail. Keep its language.",

@@ -10,6 +10,17 @@ from django.utils.translation import gettext as _
 from chat.models.message import Message
 from chat.refused import Refused
 
+SAMPLED_BY = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "max_tokens",
+    "stop",
+)
 NUM_SHOWN = 40
 
 
@@ -48,6 +59,11 @@ class Again(models.Model):
 
     class Meta:
         abstract = True
+
+    @property
+    def settings_used(self) -> list[tuple[str, object]]:
+        """How each token was chosen, for who looks into it."""
+        return [(name, self.sampling[name]) for name in SAMPLED_BY if self.sampling.get(name) not in (None, [])]
 
     @property
     def can_repeat(self) -> bool:

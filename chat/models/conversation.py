@@ -140,9 +140,10 @@ class Conversation(models.Model):
 
     def delete_message(self, message: Message) -> None:
         """Delete a message with all below it, so that it can be brought back for a while; open replies are stopped."""
-        tree = self._tree()
-        gone = tree.subtree(message.id)
         with transaction.atomic():
+            self._lock()
+            tree = self._tree()
+            gone = tree.subtree(message.id)
             self.messages.filter(id__in=gone, deleted_at=None).update(deleted_at=timezone.now())
             if self.active_leaf_id in gone:
                 self._open_on(tree.leaf_without(message.id))
@@ -152,8 +153,9 @@ class Conversation(models.Model):
 
     def restore_message(self, message: Message) -> None:
         """Bring back what was deleted with this message, and show it."""
-        back = self._tree().subtree(message.id)
         with transaction.atomic():
+            self._lock()
+            back = self._tree().subtree(message.id)
             self.messages.filter(id__in=back, deleted_at=message.deleted_at).update(deleted_at=None)
             self.show(message)
 
@@ -192,6 +194,10 @@ class Conversation(models.Model):
     def _add_turn(self, text: str, client_id: str, parent: Message | None) -> Turn:
         message = Message(conversation=self, parent=parent, role=Message.Role.USER, text=text)
         return self._insert(message, client_id, is_new_message=True)
+
+    def _lock(self) -> None:
+        """Let nothing be added until the transaction ends, and know where the page opens by now."""
+        self.refresh_from_db(fields=["active_leaf"], from_queryset=Conversation.objects.select_for_update())
 
     def _tree(self) -> Tree:
         rows = self.messages.order_by("id").values_list("id", "parent_id", "deleted_at")

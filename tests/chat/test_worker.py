@@ -36,7 +36,8 @@ def test_a_reply_says_how_it_was_made(world: World, worker: InferenceWorker) -> 
     assert (made.status, made.finish_reason, made.model, made.revision) == ("completed", "stop", "scripted", "1")
     assert made.worker_id == worker.row.id
     assert made.seed is not None
-    assert set(made.sampling) == {"temperature", "top_p", "top_k", "min_p", "max_tokens", "stop"}
+    penalties = {"repetition_penalty", "presence_penalty", "frequency_penalty"}
+    assert set(made.sampling) == {"temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", *penalties}
     assert (made.reasoning_tokens, made.completion_tokens) == (3, 10)
     assert made.prompt_tokens > 0
     assert made.ttft_ms

@@ -109,9 +109,13 @@ def test_M4_a_reply_is_regenerated_in_its_place_in_several_ways(page: Page) -> N
     assert bubbles(page)[-1] == "A later question"
 
 
-def test_M1_the_toolbar_is_shown_when_it_is_wanted(open_page: Open) -> None:
-    page = open_page()
-    say(page, "One")
+def test_M1_M2_the_toolbar_is_shown_when_it_is_wanted_and_copies_questions_too(open_page: Open) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    ask(page, "Two\nlines & <b>")
+    wait_for_end(page)
+    press(question(page), "Copy")
+    expect(page.locator("[data-announcer]")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "Two\nlines & <b>"
     ask(page, "[[tokens=60;rate=30]]")
     expect(answer(reply(page))).not_to_be_empty()
     assert actions(question(page)).evaluate("element => getComputedStyle(element).visibility") == "hidden"
@@ -137,28 +141,39 @@ def test_M1_the_toolbar_is_shown_when_it_is_wanted(open_page: Open) -> None:
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_M2_a_question_is_copied_as_it_was_written(open_page: Open) -> None:
-    page = open_page(permissions=["clipboard-read", "clipboard-write"])
-    ask(page, "Two\nlines & <b>")
-    wait_for_end(page)
-    press(question(page), "Copy")
-    expect(page.locator("[data-announcer]")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == "Two\nlines & <b>"
+def test_M5_M6_a_message_is_deleted_and_brought_back_and_replies_are_judged_and_looked_into(page: Page) -> None:
+    say(page, "One")
+    say(page, "Two")
+    choose(question(page), "More", "Delete")
+    expect(page.locator("article")).to_have_count(2)
+    expect(page.locator("[data-announcer]")).to_have_text("Message deleted")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("article")).to_have_count(4)
+    expect(answer(reply(page))).to_have_text("Two")
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    choose(question(page, 0), "More", "Delete")
+    expect(page.locator("article")).to_have_count(0)
+    expect(page.get_by_role("heading", name="What would you like to know")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+
+    say(page, "Three")
+    judge(page)
+    look_into(page)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    branch(page)
 
 
-def test_M5_thumbs_are_given_explained_and_taken_back(page: Page) -> None:
-    say(page, "Well")
+def judge(page: Page) -> None:
     up = reply(page).get_by_role("button", name="Good reply")
     down = reply(page).get_by_role("button", name="Bad reply")
     up.click()
     expect(up).to_have_attribute("aria-pressed", "true")
     down.click()
-    dialog = page.get_by_role("dialog")
+    dialog = page.get_by_role("dialog", name="What was not good?")
     dialog.get_by_label("Not complete").check()
     dialog.get_by_label("Anything else?").fill("Half of it is missing.")
     dialog.get_by_role("button", name="Send").click()
     expect(dialog).to_be_hidden()
-    page.reload()
     expect(down).to_have_attribute("aria-pressed", "true")
     expect(up).to_have_attribute("aria-pressed", "false")
     down.click()
@@ -170,28 +185,28 @@ def test_M5_thumbs_are_given_explained_and_taken_back(page: Page) -> None:
     expect(down).to_have_attribute("aria-pressed", "true")
 
 
-def test_M6_a_message_is_deleted_and_brought_back(page: Page) -> None:
-    say(page, "One")
-    say(page, "Two")
-    choose(question(page), "More", "Delete")
+def look_into(page: Page) -> None:
+    choose(reply(page), "More", "Details")
+    dialog = page.get_by_role("dialog", name="How this reply was made")
+    expect(dialog).to_contain_text("scripted")
+    expect(dialog).to_contain_text("temperature")
+    dialog.get_by_role("button", name="Run again exactly").click()
+    expect(dialog).to_be_hidden()
+    expect(reply(page).get_by_role("group", name="Version 2 of 2")).to_be_visible()
+    wait_for_end(page)
+    expect(reply(page)).to_contain_text("Run again: the same text")
+
+
+def branch(page: Page) -> None:
+    address = page.url
+    choose(reply(page), "More", "Branch in new chat")
+    expect(page).not_to_have_url(address)
+    expect(page).to_have_url(re.compile(r"/c/[0-9a-f-]{36}$"))
     expect(page.locator("article")).to_have_count(2)
-    expect(page.locator("[data-announcer]")).to_have_text("Message deleted")
-    page.get_by_role("button", name="Undo").click()
-    expect(page.locator("article")).to_have_count(4)
-    expect(answer(reply(page))).to_have_text("Two")
-    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
-
-    choose(question(page, 0), "More", "Delete")
-    expect(page.locator("article")).to_have_count(0)
-    expect(page.get_by_role("heading", name="What would you like to know")).to_be_visible()
-    expect(page.get_by_role("button", name="Undo")).to_be_visible()
-    say(page, "Three")
-    expect(page.get_by_role("button", name="Undo")).to_have_count(0, timeout=8000)
-    page.reload()
-    expect(page.locator("article")).to_have_count(2)
+    expect(answer(reply(page))).to_have_text("Three")
 
 
-def test_M6_deleting_a_reply_being_written_elsewhere_stops_it_and_other_tabs_follow(open_page: Open) -> None:
+def test_M6_other_tabs_follow_and_one_that_could_not_begins_a_branch_and_says_so(open_page: Open) -> None:
     desk = open_page()
     say(desk, "One")
     tab = open_page(desk.url)
@@ -201,44 +216,11 @@ def test_M6_deleting_a_reply_being_written_elsewhere_stops_it_and_other_tabs_fol
     expect(answer(wait_for_end(tab))).to_have_text("One")
     expect(desk.locator("article")).to_have_count(2)
 
-
-def test_a_branch_becomes_a_chat_of_its_own(page: Page) -> None:
-    say(page, "One")
-    say(page, "Two")
-    address = page.url
-    choose(page.locator("article[data-role=assistant]").first, "More", "Branch in new chat")
-    expect(page).not_to_have_url(address)
-    expect(page).to_have_url(re.compile(r"/c/[0-9a-f-]{36}$"))
-    expect(page.locator("article")).to_have_count(2)
-    say(page, "Three")
-    page.goto(address)
-    expect(answer(reply(page))).to_have_text("Two")
-
-
-def test_a_send_from_a_tab_that_missed_what_happened_makes_a_branch_and_says_so(open_page: Open) -> None:
-    desk = open_page()
-    say(desk, "One")
-    tab = open_page(desk.url)
-    tab.context.set_offline(True)
+    tab.route("**/messages/?*", lambda route: route.abort())  # it hears that there is something new, but can't get it
     say(desk, "Two")
-    tab.route("**/messages/?*", lambda route: route.abort())  # nor does it catch up
-    tab.context.set_offline(False)
     ask(tab, "From the other tab")
     expect(tab.get_by_role("status").filter(has_text="began another branch")).to_be_visible()
     expect(question(tab).get_by_role("group", name="Version 2 of 2")).to_be_visible()
     wait_for_end(tab)
     press(question(tab), "Previous version")
     expect(answer(reply(tab))).to_have_text("Two")
-
-
-def test_M6_details_tell_how_a_reply_was_made_and_run_it_again(page: Page) -> None:
-    say(page, "Exactly this")
-    choose(reply(page), "More", "Details")
-    dialog = page.get_by_role("dialog", name="How this reply was made")
-    expect(dialog).to_contain_text("scripted")
-    expect(dialog).to_contain_text("temperature")
-    dialog.get_by_role("button", name="Run again exactly").click()
-    expect(dialog).to_be_hidden()
-    wait_for_end(page)
-    expect(reply(page)).to_contain_text("Run again: the same text")
-    expect(reply(page).get_by_role("group", name="Version 2 of 2")).to_be_visible()
