@@ -98,8 +98,8 @@ export class ChatLog extends HTMLElement {
 
   /** @param {Element | null} bar what was deleted last is what can be undone */
   #offerUndo(bar) {
-    this.querySelector("undo-bar")?.remove();
     if (!bar) return;
+    this.querySelector("undo-bar")?.remove();
     this.querySelector(".dock")?.prepend(bar);
     announce(bar.querySelector("[role=status]")?.textContent ?? "");
   }

@@ -42,6 +42,7 @@ class ReplyForm extends HTMLElement {
   #show(html, name) {
     this.#clientId = clientId();
     document.body.dispatchEvent(new CustomEvent("dialog:close"));
+    this.closest("undo-bar")?.remove();
     const shown = this.chat.renew(html);
     if (name === null || this.isConnected) return;
     const same = `[aria-label="${name}"]`;

@@ -84,7 +84,7 @@ ACTIONS = (
 )
 
 
-def test_nobody_else_can_act_on_a_message_or_see_it(world: World, turn: Turn) -> None:
+def test_nobody_else_can_act_on_a_message_nor_its_owner_through_another_conversation(world: World, turn: Turn) -> None:
     before = list(Message.objects.order_by("id").values())
     fields = {"client_id": "foreign", "text": "mine now", "value": "up"}
     for user in (world.team_mate, world.outsider, world.admin):
@@ -98,9 +98,7 @@ def test_nobody_else_can_act_on_a_message_or_see_it(world: World, turn: Turn) ->
     for name in ACTIONS:
         method = "get" if name == "reply_details" else "post"
         assert getattr(Client(), method)(address(name, turn.reply), headers=HTMX).status_code == 401
-
-
-def test_a_message_cannot_be_reached_through_another_conversation(world: World, turn: Turn, client: Client) -> None:
+    client = signed_in(world.owner)
     other = Conversation.start(world.owner, "Another", "second")
     for name in ACTIONS:
         wrong = reverse(name, args=[other.message.conversation_id, turn.reply.id])
@@ -155,19 +153,16 @@ def test_M3_editing_works_without_script(turn: Turn, client: Client) -> None:
     assert "What is a tree?" in client.get(conversation).content.decode()
 
 
-def test_I2_the_same_edit_twice_makes_one_version(turn: Turn, client: Client) -> None:
+def test_I2_the_same_edit_twice_makes_one_version_and_nonsense_none(turn: Turn, client: Client) -> None:
     answers = {post(client, "version_create", turn.message, client_id="same", text="What is a bush?") for _ in range(2)}
     assert len(answers) == 1
-    assert Message.objects.filter(parent=None).count() == 2
-
-
-def test_what_can_not_be_edited_is_not_found_or_refused(turn: Turn, client: Client) -> None:
     assert client.get(address("version_create", turn.reply)).status_code == 404
     for text, words in ((" ", "Write something first."), ("x" * 200_001, "200,001")):
         fields = {"client_id": "e", "text": text}
         answer = client.post(address("version_create", turn.message), fields, headers=HTMX)
         assert (answer.status_code, words in answer.content.decode()) == (422, True)
     assert client.post(address("version_create", turn.message), {"text": "no id"}).status_code == 400
+    assert Message.objects.filter(parent=None).count() == 2
 
 
 def test_siblings_are_counted_in_the_same_number_of_queries_however_large_the_tree(
@@ -257,6 +252,8 @@ def test_M6_a_deleted_message_is_gone_with_all_below_it_and_can_be_brought_back(
     for message in (second.message, second.reply):
         for name in ("branch_update", "message_delete", "branch_create"):
             assert client.post(address(name, message)).status_code == 404
+    with pytest.raises(Refused, match="is gone"):
+        the(turn).ask("And a root?", "third", parent=second.reply.id)
 
     html = post(client, "message_restore", second.message)
     assert "Answer to And a leaf?" in html
@@ -264,22 +261,18 @@ def test_M6_a_deleted_message_is_gone_with_all_below_it_and_can_be_brought_back(
     assert client.post(address("message_restore", second.message)).status_code == 404
 
 
-def test_M6_when_a_version_is_deleted_the_one_beside_it_is_shown(turn: Turn, client: Client) -> None:
+def test_M6_what_is_left_is_shown_and_can_be_answered_again(turn: Turn, client: Client) -> None:
     again = finish(the(turn).reply_again(turn.message, "again"), "Better.")
     html = post(client, "message_delete", again.reply)
     assert "Fine." in html
     assert "Version" not in html
     assert texts(turn) == ["What is a tree?", "Fine."]
 
-
-def test_M6_a_question_left_without_a_reply_can_be_answered_again(turn: Turn, client: Client) -> None:
     html = post(client, "message_delete", turn.reply)
     assert 'aria-label="Regenerate"' in html
     post(client, "reply_create", turn.message)
     assert [message.role for message in the(turn).branch()] == ["user", "assistant"]
 
-
-def test_M6_the_only_message_can_be_deleted_and_something_else_asked(turn: Turn, client: Client) -> None:
     assert "<article" not in post(client, "message_delete", turn.message)
     conversation = reverse("conversation_detail", args=[turn.message.conversation_id])
     assert client.get(conversation).status_code == 200
@@ -348,12 +341,6 @@ def test_M6_what_was_sent_below_at_the_same_moment_is_not_lost(turn: Turn, clien
     assert texts(turn) == ["What is a tree?", "Fine.", "And a leaf?", "Fine."]
 
 
-def test_an_answer_to_a_deleted_message_is_refused(turn: Turn, client: Client) -> None:
-    post(client, "message_delete", turn.reply)
-    with pytest.raises(Refused, match="is gone"):
-        the(turn).ask("And a leaf?", "second", parent=turn.reply.id)
-
-
 # Branches
 
 
@@ -375,13 +362,10 @@ def test_a_message_is_branched_into_a_chat_of_its_own(turn: Turn, client: Client
     copy.ask("And a root?", "third")
     assert texts(turn) == copied
     assert client.post(address("branch_create", turn.reply)).status_code == 302
-
-
-def test_a_reply_being_written_is_not_branched(turn: Turn, client: Client) -> None:
-    second = the(turn).ask("And a leaf?", "second")
-    answer = client.post(address("branch_create", second.reply), headers=HTMX)
+    unwritten = the(turn).ask("And a stem?", "fourth")
+    answer = client.post(address("branch_create", unwritten.reply), headers=HTMX)
     assert (answer.status_code, "still being written" in answer.content.decode()) == (422, True)
-    assert Conversation.objects.count() == 1
+    assert Conversation.objects.count() == 5
 
 
 def test_a_send_from_a_tab_that_is_out_of_date_begins_a_branch_and_says_so(turn: Turn, client: Client) -> None:

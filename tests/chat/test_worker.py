@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat import reply as reply_module
 from chat import reply_stream, valkey
-from chat.models import Conversation, Generation, Message, Turn, UsageRecord, User, Worker
+from chat.models import Conversation, Generation, Turn, UsageRecord, User, Worker
 from chat.sweeper import interrupt_orphans
 from chat.worker import InferenceWorker
 from qwenweb.up.postgres import Postgres
@@ -105,10 +105,10 @@ def test_I3_a_reply_whose_question_could_not_be_read_at_once_is_taken_up_again(
 ) -> None:
     read, failures = reply_module._prompt, iter([OperationalError("gone"), OperationalError("still gone")])
 
-    def read_later(reply: Message) -> object:
+    def read_later(generation: Generation) -> object:
         if error := next(failures, None):
             raise error
-        return read(reply)
+        return read(generation)
 
     monkeypatch.setattr(reply_module, "_prompt", read_later)
     turns = [ask(world.owner, "[[tokens=5]] One", "c1"), ask(world.team_mate, "[[tokens=5]] Two", "c2")]
