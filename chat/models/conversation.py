@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -144,7 +145,7 @@ class Conversation(models.Model):
             self._lock()
             tree = self._tree()
             gone = tree.subtree(message.id)
-            self.messages.filter(id__in=gone, deleted_at=None).update(deleted_at=timezone.now())
+            self.messages.filter(id__in=gone, deleted_at=None).update(deleted_at=Now())
             if self.active_leaf_id in gone:
                 self._open_on(tree.leaf_without(message.id))
         for generation in Generation.objects.open().filter(message__in=gone).select_related("message"):
@@ -152,11 +153,13 @@ class Conversation(models.Model):
         hints.conversation_changed(self.owner_id, self.id)
 
     def restore_message(self, message: Message) -> None:
-        """Bring back what was deleted with this message, and show it."""
+        """Bring back what was deleted with this message, and show it; raises Refused when that was too long ago."""
         with transaction.atomic():
             self._lock()
             back = self._tree().subtree(message.id)
-            self.messages.filter(id__in=back, deleted_at=message.deleted_at).update(deleted_at=None)
+            deleted = self.messages.filter(id__in=back, deleted_at=message.deleted_at)
+            if not deleted.filter(deleted_at__gt=Now() - Message.RESTORABLE).update(deleted_at=None):
+                raise Refused(_("This was deleted too long ago to be brought back."))
             self.show(message)
 
     def rename(self, title: str) -> None:

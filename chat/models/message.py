@@ -26,8 +26,9 @@ class Message(models.Model):
     One that is deleted is gone for people at once, and from the table when it can't be brought back any more.
     """
 
-    # Longer than any request takes: what comes in below a message at the moment it is deleted is there to be seen.
-    KEPT_DELETED = timedelta(seconds=30)
+    # The rest is longer than any request takes: what brings a message back, or comes in below it, is there to be seen.
+    RESTORABLE = timedelta(seconds=30)
+    KEPT_DELETED = timedelta(seconds=60)
 
     class Role(models.TextChoices):
         USER = "user"

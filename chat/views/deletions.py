@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from chat import access
-from chat.views.messages import branch_from
+from chat.models import Refused
+from chat.views.messages import branch_from, refusal
 from chat.views.signed_in import Request, signed_in
 
 
@@ -31,5 +32,8 @@ def message_delete(request: Request, conversation_id: UUID, message_id: UUID) ->
 @signed_in
 def message_restore(request: Request, conversation_id: UUID, message_id: UUID) -> HttpResponse:
     message = access.deleted_message(request.user, conversation_id, message_id)
-    message.conversation.restore_message(message)
+    try:
+        message.conversation.restore_message(message)
+    except Refused as refused:
+        return refusal(request, refused, message.conversation)
     return branch_from(request, message.conversation, None)

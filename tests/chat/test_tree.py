@@ -311,10 +311,12 @@ def later(**ago: float) -> None:
 def test_M6_the_sweeper_finishes_a_deletion_that_nobody_undid(turn: Turn, client: Client) -> None:
     second = ask(turn, "And a leaf?")
     post(client, "message_delete", second.message)
-    later(seconds=20)
+    later(seconds=50)
     sweep()
     assert Message.objects.count() == 4
-    later(seconds=31)
+    undone = client.post(address("message_restore", second.message), headers=HTMX)
+    assert (undone.status_code, "too long ago" in undone.content.decode()) == (422, True)
+    later(seconds=61)
     sweep()
     assert set(Message.objects.values_list("id", flat=True)) == {turn.message.id, turn.reply.id}
     assert client.post(address("message_restore", second.message)).status_code == 404
@@ -323,7 +325,7 @@ def test_M6_the_sweeper_finishes_a_deletion_that_nobody_undid(turn: Turn, client
 def test_M6_a_deletion_waits_for_a_worker_that_still_writes(turn: Turn, client: Client) -> None:
     Generation.objects.update(status="running", worker=Worker.objects.create(name="gpu0", state="ready"))
     post(client, "message_delete", turn.message)
-    later(seconds=31)
+    later(seconds=61)
     Message.finish_deletions()
     assert Message.objects.count() == 2
     Generation.objects.update(status="stopped")
@@ -335,7 +337,7 @@ def test_M6_what_was_sent_below_at_the_same_moment_is_not_lost(turn: Turn, clien
     stale = the(turn)
     post(client, "message_delete", turn.reply)
     finish(stale.ask("And a leaf?", "second"))
-    later(seconds=31)
+    later(seconds=61)
     Message.finish_deletions()
     assert Message.objects.filter(deleted_at=None).count() == 4
     assert texts(turn) == ["What is a tree?", "Fine.", "And a leaf?", "Fine."]
