@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 _LONGEST_CUE = 3
 """So many last tokens, or fewer, are looked for earlier in the text."""
-_FIRST_LENGTH = 4
+_FIRST_LENGTH, _MOST_LENGTH = 4, 32
 
 
 class Draft:
@@ -31,7 +31,7 @@ class Draft:
 
     def judge(self, num_guessed: int, num_right: int) -> None:
         """Learn how many tokens of the last guess came."""
-        self._length = 2 * self._length if num_right == num_guessed else num_right + 1
+        self._length = min(2 * self._length, _MOST_LENGTH) if num_right == num_guessed else num_right + 1
 
     def _note(self, ids: Sequence[int]) -> None:
         for place in range(self._num_noted, len(ids)):

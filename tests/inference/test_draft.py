@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -95,3 +97,16 @@ def test_a_guess_never_crosses_the_end_of_a_page(build: Build) -> None:
     events = list(engine.submit(ask("x", sampling=sampling)))
     assert end(events).usage.completion_tokens == 300
     assert said(events).endswith("b" * 290)
+
+
+def test_replies_that_come_and_go_say_what_they_say_alone(engine: LocalEngine) -> None:
+    random = Random(5)
+    asked = [
+        ask("again " * random.randint(1, 60), sampling=replace(COOL, seed=seed, max_tokens=random.randint(1, 60)))
+        for seed in range(24)
+    ]
+    alone = [said(list(engine.submit(request))) for request in asked]
+    engine.forget()
+    with ThreadPoolExecutor(3) as readers:
+        together = list(readers.map(lambda request: said(list(engine.submit(request))), asked))
+    assert together == alone
