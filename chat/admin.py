@@ -7,6 +7,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.utils.translation import gettext_lazy as _
 
+from chat import share_admin  # noqa: F401  (Django looks for what is registered in this module alone)
 from chat.models import User
 
 

@@ -2,9 +2,23 @@ from chat.models.conversation import Conversation, Turn
 from chat.models.generation import Generation
 from chat.models.message import Message
 from chat.models.setup_link import SetupLink
+from chat.models.share_link import ShareLink
+from chat.models.share_revision import ShareRevision
 from chat.models.usage import UsageRecord
 from chat.models.user import User
 from chat.models.worker import Worker
 from chat.refused import Refused
 
-__all__ = ["Conversation", "Generation", "Message", "Refused", "SetupLink", "Turn", "UsageRecord", "User", "Worker"]
+__all__ = [
+    "Conversation",
+    "Generation",
+    "Message",
+    "Refused",
+    "SetupLink",
+    "ShareLink",
+    "ShareRevision",
+    "Turn",
+    "UsageRecord",
+    "User",
+    "Worker",
+]

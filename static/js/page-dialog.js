@@ -11,6 +11,8 @@ class PageDialog extends HTMLElement {
       const target = /** @type {Element} */ (event.target);
       if (target === dialog || target.closest("[data-close]")) dialog.close();
     });
+    // What was shown there must not stay in the page: it may be a copy of the chat.
+    dialog.addEventListener("close", () => dialog.replaceChildren());
     document.body.addEventListener("dialog:close", () => dialog.close());
   }
 }
