@@ -66,7 +66,7 @@ class ShareForm(forms.Form):
     def rows(self) -> list[tuple[Message, bool]]:
         """The messages that can be left out, and whether each is shared."""
         ticked = self._values("messages")
-        return [(each, str(each.id) in ticked) for each in self.draft.finished(is_live=self.is_live)]
+        return [(each, str(each.id) in ticked) for each in self.draft.branch]
 
     @property
     def finds(self) -> list[tuple[str, str, bool]]:

@@ -123,6 +123,10 @@ class Draft:
         return self.branch[:-1] if is_cut else self.branch
 
     @property
+    def last_words(self) -> str:
+        return markdown.title_from(self.leaf.text)
+
+    @property
     def digest(self) -> str:
         """Changes with whatever a reader would see differently: what was looked at is what gets shared."""
         parts = [self.title, *(f"{message.id}{len(message.text)}{message.text}" for message in self.branch)]

@@ -74,8 +74,8 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     link.settle()
     if request.method == "GET" and request.user != link.owner and not link.count_view():
         raise Http404
-    context = {"link": link, "revision": link.revision, "client_id": uuid4(), **_watching(request, link)}
-    return render(request, "chat/shared.html", context)
+    context = {"link": link, "token": token, "revision": link.revision, "client_id": uuid4()}
+    return render(request, "chat/shared.html", context | _watching(request, link))
 
 
 @sealed

@@ -169,7 +169,13 @@ def test_P1_the_dialog_shows_what_will_be_shared_and_the_page_shows_just_that(wo
     later = finish(Conversation.objects.get().ask("And later?", "second"), "Later words.")
     address = reverse("link_create", args=[turn.message.conversation_id])
     dialog = owner.get(address, {"upto": turn.reply.id}, headers=HTMX).content.decode()
-    for words in ("2 messages. What comes later is not shared.", "2 messages that are later", "tiny-1", "Thinking"):
+    for words in (
+        "This chat up to “Fine, thanks.”. What comes later is not shared.",
+        "2 messages are shared:",
+        "2 messages that are later",
+        "tiny-1",
+        "Thinking",
+    ):
         assert words in dialog
     for label in ("Who can open it", "Named people", "Everyone signed in", "Anyone with the link", "Create link"):
         assert label in dialog
