@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404
 
 from chat.models import Conversation, Generation, Message, ShareLink, ShareRevision, User
+from chat.models.share_link import ShareLinkQuerySet
 
 TICKET_S = 60
 WATCH_S = 43_200
@@ -50,7 +51,7 @@ def share_link(user: User, link_id: UUID) -> ShareLink:
     return _only(ShareLink.objects.select_related("conversation", "watched").filter(owner=user, id=link_id))
 
 
-def share_links(user: User) -> QuerySet[ShareLink]:
+def share_links(user: User) -> ShareLinkQuerySet:
     return ShareLink.objects.filter(owner=user).order_by("-created_at", "-id")
 
 

@@ -302,6 +302,7 @@ def _followed(user: User, generation_id: UUID, link_id: UUID | None) -> tuple[Ge
         generation = access.generation(user, generation_id)
     else:
         link = access.watched(user, link_id, generation_id)
+        assert link.watched
         generation, kind = link.watched, Watcher if link.chosen.has_thinking else AnswerWatcher
     return generation, stage_of(generation.status), kind
 

@@ -16,16 +16,19 @@ _SECRET_WORD = (
 _PATTERNS = [
     re.compile(pattern, flags)
     for pattern, flags in (
-        (r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[\s\S]{0,20000}?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)", 0),
+        (r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[\s\S]{0,4000}?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)", 0),
         (r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,200}:([^\s/@]{1,200})@", re.IGNORECASE),
         (r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}", 0),
-        (r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{4,}", 0),
+        (r"\beyJ[\w-]{8,2000}\.[\w-]{8,4000}\.[\w-]{4,}", 0),
         (r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", 0),
         (r"\bAIza[\w-]{30,}", 0),
         (r"\b(?:sk|pk|rk|hf|gh[pousr]|github_pat|glpat|xox[abeprs]|npm|pypi|dop_v1|shpat)[-_][\w-]{12,}", 0),
-        (rf"{_SECRET_WORD}[\"'`]?{_SIGN}[\"'`*]*([^\s\"'`,;]{{4,200}})", re.IGNORECASE),
+        (rf"{_SECRET_WORD}[\"'`]?{_SIGN}[\"'`*]*(?![\w.]+\()([^\s\"'`,;]{{4,200}})", re.IGNORECASE),
         (r"\bBearer\s+([\w.~+/=-]{12,})", 0),
-        (r"\b(?=[A-Za-z+/_-]*\d)(?=[\da-z+/_-]*[A-Z])(?=[\dA-Z+/_-]*[a-z])[A-Za-z0-9+/_-]{40,}={0,2}", 0),
+        (
+            r"\b(?=[A-Za-z+/_-]{0,99}\d)(?=[\da-z+/_-]{0,99}[A-Z])(?=[\dA-Z+/_-]{0,99}[a-z])[A-Za-z0-9+/_-]{40,}={0,2}",
+            0,
+        ),
         (r"\b[0-9a-f]{32,128}\b", 0),
     )
 ]

@@ -55,19 +55,21 @@ class SharedMessage:
         if message.role == Message.Role.USER:
             return cls(str(message.id), message.role, private.struck(message.text, selection.kept))
         generation = message.generation
+        text, html = _struck(message.text, message.html, selection)
         shared = cls(
             source=str(message.id),
             role=message.role,
+            text=text,
+            html=html,
             status=generation.status,
             finish_reason=generation.finish_reason,
             num_dropped_messages=generation.num_dropped_messages,
             model=generation.model if selection.has_models else "",
-            **_struck(message, "text", "html", selection),
         )
         if not selection.has_thinking:
             return shared
-        thinking = _struck(message, "reasoning", "reasoning_html", selection)
-        return replace(shared, reasoning_ms=generation.reasoning_ms, **thinking)
+        reasoning, html = _struck(message.reasoning, message.reasoning_html, selection)
+        return replace(shared, reasoning_ms=generation.reasoning_ms, reasoning=reasoning, reasoning_html=html)
 
     @property
     def shown_html(self) -> str:
@@ -82,11 +84,10 @@ class SharedMessage:
         return max(1, round(self.reasoning_ms / 1000))
 
 
-def _struck(message: Message, name: str, html_name: str, selection: Selection) -> dict[str, str]:
+def _struck(text: str, html: str, selection: Selection) -> tuple[str, str]:
     """A text and its rendering, which is made anew only when something was struck out."""
-    text = getattr(message, name)
     struck = private.struck(text, selection.kept)
-    return {name: struck, html_name: getattr(message, html_name) if struck == text else markdown.render(struck)}
+    return struck, html if struck == text else markdown.render(struck)
 
 
 class Snapshot(NamedTuple):
@@ -149,10 +150,19 @@ class Draft:
     def snapshot(self, selection: Selection, *, is_live: bool = False) -> Snapshot:
         messages = [each for each in self.finished(is_live=is_live) if str(each.id) not in selection.left_out]
         return Snapshot(
-            private.struck(self.title, selection.kept),
+            self._struck_title(selection),
             self.owner.name if selection.has_author else "",
             [SharedMessage.of(message, selection) for message in messages],
         )
+
+    def _struck_title(self, selection: Selection) -> str:
+        """A title is cut where a line ends, so a long private part may stand in it with its beginning only."""
+        title = private.struck(self.title, selection.kept)
+        for part in set(self.found) - set(selection.kept):
+            before, beginning, _ = title.partition(part[:16])
+            if beginning and len(part) > 16:
+                title = before + private.STRUCK
+        return title
 
 
 class Change(NamedTuple):

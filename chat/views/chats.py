@@ -49,7 +49,7 @@ def chat_list(request: Request) -> ChatList:
     if before:
         last_shown, last_id = _parsed(before)
         found = found.filter(Q(last_active_at__lt=last_shown) | Q(last_active_at=last_shown, id__lt=last_id))
-    rows = list(found[: size + 1])
+    rows: list[Conversation] = list(found[: size + 1])
     cursor = f"{rows[size - 1].last_active_at.isoformat()}_{rows[size - 1].id}" if len(rows) > size else ""
     return ChatList(_grouped(rows[:size], last_shown, _zone(request)), cursor)
 

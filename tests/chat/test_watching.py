@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 
 from chat import access
+from chat.consumers import PageConsumer
 from chat.database import db
 from chat.models import Conversation, Generation, ShareLink, Turn, User
 from chat.models.snapshot import Draft, Selection
@@ -73,6 +74,11 @@ async def test_the_thinking_is_watched_where_it_is_shared(world: World, worker: 
     assert any(frame.get("reasoning") for frame in frames)
 
 
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PageConsumer, "CHECK_WATCHED_S", 0.1)
+
+
 def end_by(how: str, world: World, link: ShareLink) -> None:
     match how:
         case "revoked":
@@ -86,10 +92,11 @@ def end_by(how: str, world: World, link: ShareLink) -> None:
         case "chat deleted":
             Conversation.objects.get().remove()
         case "updated":
-            Generation.objects.filter(id=link.watched_id).update(status="stopped")
+            Generation.objects.filter(id=link.watched_id or "").update(status="stopped")
             link.update_to(Draft(link.conversation.messages.get(role="user")))
 
 
+@pytest.mark.usefixtures("looks_often")
 @pytest.mark.parametrize(
     "how", ["revoked", "expired", "no longer named", "owner deactivated", "chat deleted", "updated"]
 )
