@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TypeVar
 from uuid import UUID
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.signing import BadSignature, TimestampSigner
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from chat.models import Conversation, Generation, Message, User
+from chat.models import Conversation, Generation, Message, ShareLink, ShareRevision, User
+from chat.models.share_link import ShareLinkQuerySet
 
 TICKET_S = 60
+WATCH_S = 43_200
 _signer = TimestampSigner(salt="chat.access.ticket")
+_watch_signer = TimestampSigner(salt="chat.access.watch")
 
 Found = TypeVar("Found", bound=Model)
 
@@ -55,6 +59,49 @@ def generation(user: User, generation_id: UUID) -> Generation:
         .only("status", "attempt", "requested_by", "message__conversation")
         .filter(message__conversation__owner=user, message__deleted_at=None, id=generation_id)
     )
+
+
+def share_link(user: User, link_id: UUID) -> ShareLink:
+    """A link of their own, dead or alive."""
+    return _only(ShareLink.objects.select_related("conversation", "watched").filter(owner=user, id=link_id))
+
+
+def share_links(user: User) -> ShareLinkQuerySet:
+    return ShareLink.objects.filter(owner=user).order_by("-created_at", "-id")
+
+
+def shared(reader: User | AnonymousUser, token: str) -> ShareLink:
+    """The link at this address, if it is alive and this reader may open it; it may still ask for a password."""
+    return _only(ShareLink.by_token(token).open_to(reader))
+
+
+def revision(link: ShareLink, number: int) -> ShareRevision:
+    """A revision looked up with its link."""
+    return _only(link.revisions.filter(number=number))
+
+
+def watched(reader: User, link_id: UUID, generation_id: UUID) -> ShareLink:
+    """A link that lets this reader watch that reply while it is written."""
+    return _only(ShareLink.objects.select_related("watched").open_to(reader).filter(id=link_id, watched=generation_id))
+
+
+def watch_ticket(reader: User, link: ShareLink) -> str:
+    """For the page of a reader who has opened a link, its password included: it may follow the reply watched there."""
+    return f"{link.id}:{_watch_signer.sign(_watching(reader.id, link.watched_id, link.id)).rpartition('/')[2]}"
+
+
+def watched_by(user_id: UUID, generation_id: UUID, ticket: object) -> UUID | None:
+    """The link that such a ticket was given for; None when it is no ticket of that user to that reply."""
+    link_id, _, signature = ticket.partition(":") if isinstance(ticket, str) else ("", "", "")
+    try:
+        _watch_signer.unsign(f"{_watching(user_id, generation_id, link_id)}{signature}", max_age=WATCH_S)
+        return UUID(link_id)
+    except (BadSignature, ValueError):
+        return None
+
+
+def _watching(user_id: UUID, generation_id: UUID | None, link_id: object) -> str:
+    return f"{user_id}/{generation_id}/{link_id}/"
 
 
 def ticket(generation: Generation) -> str:

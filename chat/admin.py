@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from chat import share_admin  # noqa: F401  (Django looks for what is registered in this module alone)
 from chat.models import Feedback, User
 
 

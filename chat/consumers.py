@@ -27,7 +27,7 @@ from django.utils.translation import override
 
 from chat import access
 from chat.database import db
-from chat.feed import Frame, Viewer
+from chat.feed import AnswerWatcher, Frame, Viewer, Watcher
 from chat.hub import hub
 from chat.language import is_spoken
 from chat.models import Generation, User
@@ -57,6 +57,7 @@ class PageConsumer(AsyncWebsocketConsumer):
     MOST_UNSENT = 64
     LONGEST_FRAME = 4096
     CHECK_SESSION_S = 30.0
+    CHECK_WATCHED_S = 1.0
     FAREWELL_S = 1.0
 
     user_id: UUID
@@ -65,6 +66,7 @@ class PageConsumer(AsyncWebsocketConsumer):
         """Take what comes, one after another: Channels' own loop makes a task and changes threads for every frame."""
         self.scope, self.base_send = scope, send
         self.viewers: dict[str, Viewer] = {}
+        self._links: dict[str, UUID] = {}
         self._num_bad_frames = 0
         # As the page itself says: its browser may speak another language than the person chose.
         asked = self.scope["query_string"].decode("latin-1").removeprefix("language=")
@@ -197,19 +199,45 @@ class PageConsumer(AsyncWebsocketConsumer):
         if access.holds_ticket(self.user_id, generation_id, ticket):
             self.viewers[str(generation_id)] = hub().follow(str(generation_id), self, after)
             return
+        link_id = access.watched_by(self.user_id, generation_id, ticket)
         try:
-            generation, stage = await db(_followed, self.user, generation_id)
+            generation, stage, kind = await db(_followed, self.user, generation_id, link_id)
         except Http404:
+            if link_id:
+                self._close_reply(str(generation_id))
+                return
             raise BadFrame(_("There is no such reply.")) from None
-        viewer = hub().follow(str(generation_id), self, after, Cursor(generation.open_attempt, 0))
+        viewer = hub().follow(str(generation_id), self, after, Cursor(generation.open_attempt, 0), kind)
         if generation.is_over:
             viewer.feed.status = generation.status
             await hub().end(viewer.feed)
             return
         self.viewers[str(generation_id)] = viewer
+        if link_id:
+            self._links[str(generation_id)] = link_id
+            self._start("links", self._check_links_loop)
         if viewer.seen.n <= 1:
             viewer.feed.stage = stage
             self.push(stage.frame(str(generation_id), self.language))
+
+    async def _check_links_loop(self) -> None:
+        """Look often: a link may end in many ways, and the page must show nothing two seconds later (I8)."""
+        while self._links:
+            await asyncio.sleep(self.CHECK_WATCHED_S)
+            self._links = {reply: link for reply, link in self._links.items() if reply in self.viewers}
+            for generation_id, link_id in list(self._links.items()):
+                try:
+                    await db(access.watched, self.user, link_id, UUID(generation_id))
+                except Http404:
+                    self._close_reply(generation_id)
+                except Exception:
+                    log.warning("socket.link_unchecked")  # as with sessions, a database that is away decides nothing
+
+    def _close_reply(self, generation_id: str) -> None:
+        """Show nothing more of a reply; the page loads anew what it may still see."""
+        if viewer := self.viewers.pop(generation_id, None):
+            hub().unfollow(viewer)
+        self.push({"type": "reply.closed", "generation": generation_id})
 
     def _unfollow_all(self) -> None:
         for viewer in self.viewers.values():
@@ -267,9 +295,16 @@ def _user_of(session_key: str) -> User | None:
     return user if isinstance(user, User) and user.is_active else None
 
 
-def _followed(user: User, generation_id: UUID) -> tuple[Generation, Stage]:
-    generation = access.generation(user, generation_id)
-    return generation, stage_of(generation.status)
+def _followed(user: User, generation_id: UUID, link_id: UUID | None) -> tuple[Generation, Stage, type[Viewer]]:
+    """A reply of their own, or the one that a link lets them watch."""
+    kind = Viewer
+    if link_id is None:
+        generation = access.generation(user, generation_id)
+    else:
+        link = access.watched(user, link_id, generation_id)
+        assert link.watched
+        generation, kind = link.watched, Watcher if link.chosen.has_thinking else AnswerWatcher
+    return generation, stage_of(generation.status), kind
 
 
 def _parsed(text: str | None, longest: int) -> Frame:

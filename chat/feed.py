@@ -109,6 +109,7 @@ class Viewer:
 
     MOST_UNDRAWN_BYTES = 65_536
     PATIENCE_S = 30.0
+    sees_reasoning = True
 
     def __init__(self, feed: Feed, push: Push, after: Cursor, language: str) -> None:
         self.feed = feed
@@ -132,7 +133,8 @@ class Viewer:
         feed = self.feed
         if self.seen >= feed.cursor or (self.is_behind and not even_if_behind):
             return
-        reasoning, answer = feed.patches("reasoning", self), feed.patches("answer", self)
+        reasoning = feed.patches("reasoning", self) if self.sees_reasoning else []
+        answer = feed.patches("answer", self)
         self.seen = feed.cursor
         if not reasoning and not answer:
             return
@@ -150,6 +152,10 @@ class Viewer:
         self._undrawn.append((feed.cursor, size))
 
     def push(self, frame: Frame) -> None:
+        self._push(frame)
+
+    def end(self, frame: Frame) -> None:
+        """Show the finished message."""
         self._push(frame)
 
     def drew(self, cursor: Cursor) -> None:
@@ -175,3 +181,16 @@ class Viewer:
         if length:
             return {"i": index, "at": units, "append": added}
         return {"i": index, "html": html, "code": code}
+
+
+class Watcher(Viewer):
+    """The page of somebody who watches by a shared link: at the end it loads what is shared by then."""
+
+    def end(self, frame: Frame) -> None:
+        self.push({"type": "reply.closed", "generation": frame["generation"]})
+
+
+class AnswerWatcher(Watcher):
+    """One for whom the thinking was left out."""
+
+    sees_reasoning = False

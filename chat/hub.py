@@ -80,13 +80,20 @@ class Hub:
 
     # Following
 
-    def follow(self, generation_id: str, page: PageConsumer, after: Cursor, begin: Cursor = START) -> Viewer:
+    def follow(
+        self,
+        generation_id: str,
+        page: PageConsumer,
+        after: Cursor,
+        begin: Cursor = START,
+        kind: type[Viewer] = Viewer,
+    ) -> Viewer:
         """Register first, then replay, then tail: the reader starts every feed where its attempt begins."""
         feed = self._feeds.get(generation_id)
         if feed is None:
             feed = self._feeds[generation_id] = Feed(generation_id, begin)
             self._ring()
-        viewer = Viewer(feed, page.push, after, page.language)
+        viewer = kind(feed, page.push, after, page.language)
         feed.viewers.add(viewer)
         viewer.show()
         return viewer
@@ -195,7 +202,7 @@ class Hub:
             for viewer in list(feed.viewers):
                 viewer.show(even_if_behind=True)
                 # Who came in the meantime may speak a language nobody else did.
-                viewer.push({**frame, "html": html.get(viewer.language) or next(iter(html.values()), "")})
+                viewer.end({**frame, "html": html.get(viewer.language) or next(iter(html.values()), "")})
 
     # Mending
 

@@ -90,6 +90,8 @@ if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
 
 IS_SIGNUP_OPEN = env_bool("QWENWEB_SIGNUP", default=False)
+HAS_PUBLIC_LINKS = env_bool("QWENWEB_PUBLIC_LINKS", default=False)
+LINK_DAYS = int(env_number("QWENWEB_LINK_DAYS", 90, least=1))
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -3,6 +3,8 @@ from chat.models.feedback import Feedback
 from chat.models.generation import Generation
 from chat.models.message import Message
 from chat.models.setup_link import SetupLink
+from chat.models.share_link import ShareLink
+from chat.models.share_revision import ShareRevision
 from chat.models.usage import UsageRecord
 from chat.models.user import User
 from chat.models.worker import Worker
@@ -15,6 +17,8 @@ __all__ = [
     "Message",
     "Refused",
     "SetupLink",
+    "ShareLink",
+    "ShareRevision",
     "Turn",
     "UsageRecord",
     "User",

@@ -17,6 +17,8 @@ from chat.views import (
     model,
     pages,
     setup,
+    share_links,
+    shared,
     versions,
 )
 
@@ -46,6 +48,16 @@ urlpatterns = [
     path("language/", language.language_update, name="language_update"),
     path("model/", model.model, name="model"),
     path("setup/<str:token>/", setup.setup, name="setup"),
+    path("share/", share_links.share, name="share"),
+    path("c/<uuid:conversation_id>/links/", share_links.link_create, name="link_create"),
+    path("settings/links/", share_links.links, name="links"),
+    path("settings/links/<uuid:link_id>/", share_links.link_detail, name="link_detail"),
+    path("settings/links/<uuid:link_id>/revisions/", share_links.revision_create, name="revision_create"),
+    path("settings/links/<uuid:link_id>/revocation/", share_links.revocation_create, name="revocation_create"),
+    path("s/<str:token>", RedirectView.as_view(pattern_name="shared")),
+    path("s/<str:token>/", shared.shared, name="shared"),
+    path("s/<str:token>/copies/", shared.copy_create, name="copy_create"),
+    path("s/<path:rest>", shared.nothing, name="nothing_shared"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

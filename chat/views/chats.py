@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from chat import access
-from chat.models import Conversation
+from chat.models import Conversation, ShareLink
 from chat.views.signed_in import Request, signed_in
 
 PAGE_SIZE = 40
@@ -35,7 +35,7 @@ class ChatList(NamedTuple):
 @require_safe
 @signed_in
 def chats(request: Request) -> HttpResponse:
-    context = {"chats": chat_list(request), "conversation": {"id": _open_conversation(request)}}
+    context = {"chats": chat_list(request), "conversation": {"id": open_conversation(request)}}
     return render(request, "chat/_chats.html", context)
 
 
@@ -44,11 +44,12 @@ def chat_list(request: Request) -> ChatList:
     before = request.GET.get("before", "")
     size = _size(request.GET.get("size", ""))
     found = access.conversations(request.user).only("id", "title", "last_active_at")
+    found = found.annotate(is_shared=ShareLink.of_listed())
     last_shown = None
     if before:
         last_shown, last_id = _parsed(before)
         found = found.filter(Q(last_active_at__lt=last_shown) | Q(last_active_at=last_shown, id__lt=last_id))
-    rows = list(found[: size + 1])
+    rows: list[Conversation] = list(found[: size + 1])
     cursor = f"{rows[size - 1].last_active_at.isoformat()}_{rows[size - 1].id}" if len(rows) > size else ""
     return ChatList(_grouped(rows[:size], last_shown, _zone(request)), cursor)
 
@@ -97,7 +98,8 @@ def _group(day: date, today: date) -> str:
     return _("Previous 7 days") if age < timedelta(days=8) else _("Older")
 
 
-def _open_conversation(request: Request) -> UUID | None:
+def open_conversation(request: Request) -> UUID | None:
+    """The conversation on the page that asks."""
     path = request.htmx.current_url_abs_path or ""
     try:
         return UUID(path.rpartition("/c/")[2].partition("?")[0])

@@ -12,3 +12,4 @@ import "./chat-sidebar.js";
 import "./theme-switch.js";
 import "./page-dialog.js";
 import "./popover-menu.js";
+import "./shared-address.js";

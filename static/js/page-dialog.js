@@ -19,6 +19,8 @@ class PageDialog extends HTMLElement {
       event.preventDefault();
       htmx.ajax("GET", link.getAttribute("href") ?? "", { target: "#dialog", swap: "innerHTML" });
     });
+    // What was shown there must not stay in the page: it may be a copy of the chat.
+    dialog.addEventListener("close", () => dialog.replaceChildren());
     document.body.addEventListener("dialog:close", () => dialog.close());
   }
 }

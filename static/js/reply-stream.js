@@ -34,6 +34,7 @@ class ReplyStream extends HTMLElement {
     if (frame.type === "reply.status") this.#tell(frame.status, frame.text);
     else if (frame.type === "reply.blocks") this.#draw(frame);
     else if (frame.type === "reply.end") this.#end(frame);
+    else location.reload();
   }
 
   /** @param {string} status @param {string} text */

@@ -5,7 +5,8 @@
  * @typedef {{ type: "reply.status", generation: string, status: string, stage: string, text: string }} StatusFrame
  * @typedef {{ type: "reply.blocks", generation: string, cursor: string, reasoning: Patch[], answer: Patch[] }} BlocksFrame
  * @typedef {{ type: "reply.end", generation: string, status: string, html: string }} EndFrame
- * @typedef {StatusFrame | BlocksFrame | EndFrame} ReplyFrame
+ * @typedef {{ type: "reply.closed", generation: string }} ClosedFrame
+ * @typedef {StatusFrame | BlocksFrame | EndFrame | ClosedFrame} ReplyFrame
  * @typedef {{ cursor: string, ticket: string, receive: (frame: ReplyFrame) => void }} Follower
  */
 
