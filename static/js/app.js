@@ -4,6 +4,7 @@ import "./reply-stream.js";
 import "./chat-log.js";
 import "./message-composer.js";
 import "./copy-button.js";
+import "./table-copy.js";
 import "./reply-form.js";
 import "./chat-sidebar.js";
 import "./theme-switch.js";
