@@ -30,11 +30,19 @@ class Turn(NamedTuple):
     generation: Generation
 
 
+class Window(NamedTuple):
+    """A stretch of a branch, oldest first; `earlier` asks for what comes before it, and is None at the beginning."""
+
+    messages: list[Message]
+    earlier: UUID | None
+
+
 class Conversation(models.Model):
     """A tree of messages that belongs to one person; `active_leaf` says which branch the page opens on."""
 
     TITLE_LENGTH = 200
     MESSAGE_LENGTH = 200_000
+    WINDOW_LENGTH = 40
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
@@ -88,13 +96,34 @@ class Conversation(models.Model):
 
     def branch(self) -> list[Message]:
         """The messages from the root to the active leaf, oldest first, replies with their generation."""
-        by_id = {message.id: message for message in self.messages.select_related("generation")}
-        branch: list[Message] = []
-        message = by_id.get(self.active_leaf_id) if self.active_leaf_id else None
-        while message:
-            branch.append(message)
-            message = by_id.get(message.parent_id) if message.parent_id else None
-        return branch[::-1]
+        return self._messages(self._branch_ids())
+
+    def window(self, before: UUID | None = None, start: UUID | None = None) -> Window:
+        """The end of the branch, or what comes before one of its messages: some messages, at least those from `start`
+        on. Raises Refused when `before` is not on the branch any more."""
+        ids = self._branch_ids()
+        if before and before not in ids:
+            raise Refused(_("This conversation goes another way now. Reload the page."))
+        end = ids.index(before) if before else len(ids)
+        begin = max(0, end - self.WINDOW_LENGTH)
+        if start in ids[:begin]:
+            begin = ids.index(start)
+        return Window(self._messages(ids[begin:end]), ids[begin] if begin else None)
+
+    def _branch_ids(self) -> list[UUID]:
+        """From the root to the active leaf. Read without texts: a tree is small, what is written in it is not."""
+        parents = dict(self.messages.values_list("id", "parent_id"))
+        ids: list[UUID] = []
+        id_ = self.active_leaf_id
+        while id_ in parents:
+            assert id_
+            ids.append(id_)
+            id_ = parents[id_]
+        return ids[::-1]
+
+    def _messages(self, ids: list[UUID]) -> list[Message]:
+        by_id = self.messages.select_related("generation").in_bulk(ids)
+        return [by_id[id_] for id_ in ids if id_ in by_id]
 
     def rename(self, title: str) -> None:
         title = " ".join(clean_text(title).split())

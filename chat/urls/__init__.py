@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from chat.views import chats, conversations, generations, health, language, messages, model, pages, setup
+from chat.views import chats, conversations, earlier, generations, health, language, messages, model, pages, setup
 
 urlpatterns = [
     path("", pages.new_chat, name="new_chat"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>", pages.conversation_detail, name="conversation_detail"),
     path("c/<uuid:conversation_id>/", RedirectView.as_view(pattern_name="conversation_detail")),
     path("c/<uuid:conversation_id>/messages/", messages.message_create, name="message_create"),
+    path("c/<uuid:conversation_id>/messages/<uuid:message_id>/earlier/", earlier.earlier, name="earlier"),
     path("c/<uuid:conversation_id>/messages/<uuid:message_id>/replies/", messages.reply_create, name="reply_create"),
     path("c/<uuid:conversation_id>/title/", conversations.conversation_rename, name="conversation_rename"),
     path("c/<uuid:conversation_id>/deletion/", conversations.conversation_delete, name="conversation_delete"),

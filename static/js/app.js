@@ -2,6 +2,7 @@
 import "./chat-socket.js";
 import "./reply-stream.js";
 import "./chat-log.js";
+import "./earlier-turns.js";
 import "./message-composer.js";
 import "./copy-button.js";
 import "./table-copy.js";

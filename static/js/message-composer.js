@@ -98,7 +98,7 @@ class MessageComposer extends HTMLElement {
     bubble.addEventListener("unsent:retry", () => this.#deliver(message, bubble));
     bubble.addEventListener("unsent:edit", () => this.#takeBack(message, bubble));
     this.chat.log.append(bubble);
-    this.chat.follower.toEnd();
+    this.chat.makeRoom();
     return bubble;
   }
 
@@ -122,7 +122,7 @@ class MessageComposer extends HTMLElement {
     this.chat.adopt(html, bubble);
     const address = response.headers.get("HX-Push-Url");
     if (address && address !== location.pathname) this.#moveTo(address);
-    this.chat.follower.toEnd();
+    this.chat.makeRoom();
     this.#refresh();
   }
 

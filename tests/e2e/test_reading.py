@@ -1,0 +1,153 @@
+"""Reading in comfort: code, tables, long conversations, settings, phones, other directions, without a mouse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.conftest import wait_for
+from tests.stack import RunningStack
+
+from .conftest import Open
+from .steps import answer, ask, composer, distance_to_end, reply, say, send, top_of, wait_for_end
+
+LONG = """
+from chat.models import Conversation, Generation, Message, User
+from chat.markdown import render
+user = User.objects.get(id={user!r})
+conversation = Conversation.objects.create(owner=user, title="Long")
+parent, messages, generations = None, [], []
+for i in range({num}):
+    role, text = ("user", f"Question {{i}}") if i % 2 == 0 else ("assistant", f"Answer **{{i}}**\\n\\n" + "Words. " * 60)
+    parent = Message(conversation=conversation, parent=parent, role=role, text=text, html=render(text))
+    messages.append(parent)
+    if role == "assistant":
+        generations.append(Generation(message=parent, requested_by=user, client_id=f"long-{{conversation.id}}-{{i}}", status="completed"))
+Message.objects.bulk_create(messages)
+Generation.objects.bulk_create(generations)
+conversation.active_leaf = parent
+conversation.save()
+result = [str(conversation.id), str(messages[10].id)]
+"""
+
+
+def long_conversation(stack: RunningStack, page: Page, num: int) -> tuple[str, str]:
+    """A conversation of this person with so many messages; its address, and the id of the eleventh message."""
+    user = page.evaluate("document.body.dataset.user")
+    conversation, eleventh = stack.run(LONG.format(user=user, num=num))
+    return f"/c/{conversation}", eleventh
+
+
+def clipboard(page: Page) -> str:
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_K1_code_is_copied_without_prompts_downloaded_and_wrapped(open_page: Open, tmp_path: Path) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    long = "x = '" + "long " * 80 + "'\n" + "y = 1\n" * 60
+    article = say(page, f"```console\n$ ls -a\n.. file\n$ pwd\n```\n\n```python\n{long}```")
+    session, code = article.locator(".code").first, article.locator(".code").last
+    session.get_by_role("button", name="Copy").click()
+    expect(page.locator("[data-announcer]")).to_have_text("Copied")
+    assert clipboard(page) == "ls -a\n.. file\npwd"
+    with page.expect_download() as waiting:
+        code.get_by_role("button", name="Download").click()
+    assert waiting.value.suggested_filename == "code.py"
+    waiting.value.save_as(tmp_path / "code.py")
+    assert (tmp_path / "code.py").read_text() == long
+    is_wide = "pre => pre.scrollWidth > pre.clientWidth"
+    assert code.locator("pre").evaluate(is_wide)
+    code.get_by_role("button", name="Wrap").focus()
+    page.keyboard.press("Enter")
+    assert not code.locator("pre").evaluate(is_wide)
+    page.reload()
+    assert not code.locator("pre").evaluate(is_wide)
+    # However far down the block, its header stays in sight.
+    view = page.locator("[data-scroll]")
+    code.evaluate("code => code.scrollIntoView({ block: 'end' })")
+    page.screenshot(path="/tmp/k1.png")
+    header, frame = code.locator(".code__header").bounding_box(), view.bounding_box()
+    assert header and frame and abs(header["y"] - frame["y"]) < 2
+
+
+def test_K1_a_block_that_is_finished_is_never_drawn_again(page: Page) -> None:
+    ask(page, "[[rate=60;say]]```python\nx = 1\ny = 2\n```\n\n" + "Words after it. " * 60)
+    block = page.locator(".code").first
+    expect(block.locator(".code-number").first).to_be_visible()
+    block.evaluate("block => (window.block = block, window.code = block.querySelector('code'))")
+    wait_for_end(page)
+    assert block.evaluate("block => block === window.block && block.querySelector('code') === window.code")
+
+
+def test_K3_a_table_is_copied_as_csv_and_as_markdown(open_page: Open) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    table = '| a | b, c | d |\n| --- | ---: | :---: |\n| **1** `x` | say "hi" | x\\|y |'
+    article = say(page, table)
+    article.get_by_role("button", name="Copy as CSV").click()
+    wait_for(lambda: clipboard(page) == 'a,"b, c",d\n1 x,"say ""hi""",x|y')
+    article.get_by_role("button", name="Copy as Markdown").click()
+    wait_for(lambda: clipboard(page) == table)
+
+
+def test_R3_what_was_sent_goes_to_the_top_and_the_answer_fills_the_room_below(page: Page) -> None:
+    say(page, "A paragraph.\n\n" * 60)
+    ask(page, "[[tokens=60;rate=40]] Second")
+
+    def gap() -> float:
+        script = (
+            "bubble => bubble.getBoundingClientRect().top - bubble.closest('[data-scroll]').getBoundingClientRect().top"
+        )
+        return float(page.locator("article[data-role=user]").last.evaluate(script))
+
+    assert 0 <= gap() <= 60
+    expect(answer(reply(page))).not_to_be_empty()
+    assert 0 <= gap() <= 60
+    wait_for_end(page)
+    assert 0 <= gap() <= 60
+    assert distance_to_end(page) <= 3
+
+
+def test_R4_thinking_that_is_read_does_not_close_under_the_readers_eyes(page: Page) -> None:
+    say(page, "A paragraph.\n\n" * 60)
+    ask(page, "[[reasoning=300;rate=150;tokens=40]]")
+    expect(page.locator("details").last).to_have_attribute("open", "")
+    page.locator("[data-scroll]").evaluate("view => view.scrollBy(0, -300)")
+    wait_for(lambda: distance_to_end(page) > 100)
+    top = top_of(page)
+    wait_for_end(page)
+    expect(page.locator("details").last).to_have_attribute("open", "")
+    assert top_of(page) == top
+
+
+def test_R4_earlier_messages_come_without_moving_the_line_being_read(page: Page, stack: RunningStack) -> None:
+    address, eleventh = long_conversation(stack, page, 130)
+    page.goto(address)
+    articles = page.locator("article")
+    expect(articles).to_have_count(40)
+    assert distance_to_end(page) <= 3
+    page.wait_for_timeout(100)
+    expect(articles).to_have_count(40)  # nothing is fetched before it is wanted
+    view = page.locator("[data-scroll]")
+    first = articles.first
+    known = first.get_attribute("id")
+    where = f"document.getElementById('{known}').getBoundingClientRect().top"
+    view.evaluate("view => view.scrollTo(0, 300)")
+    before = page.evaluate(where)
+    wait_for(lambda: articles.count() > 40)
+    page.wait_for_timeout(100)
+    assert abs(page.evaluate(where) - before) <= 1
+    view.evaluate("view => view.scrollTo(0, 0)")
+    wait_for(lambda: articles.count() == 120)
+    view.evaluate("view => view.scrollTo(0, 0)")
+    wait_for(lambda: articles.count() == 130)
+    expect(page.locator("earlier-turns")).to_have_count(0)
+    assert page.locator(".message__bubble").all_inner_texts() == [f"Question {i}" for i in range(0, 130, 2)]
+    page.goto("/")
+    page.goto(f"{address}#m-{eleventh}")
+    expect(page.locator(f"#m-{eleventh}")).to_be_in_viewport()
+    composer(page).fill("One more")
+    composer(page).press("Enter")
+    wait_for_end(page)
+    send(page, "And one")
+    wait_for_end(page)
