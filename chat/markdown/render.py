@@ -167,7 +167,7 @@ class _Html(RendererHTML):
     def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         table = self.renderToken(tokens, idx, options, env)
         return (
-            f'<div class="table"><div class="code__header"><span class="code__language">Table</span>{_TABLE_BUTTONS}</div>'
+            f'<div class="table">{_header("Table", _TABLE_BUTTONS)}'
             f'<div class="table-scroll" role="group" aria-label="Table" tabindex="0">{table}'
         )
 
@@ -198,9 +198,13 @@ def _code_block(coloured: str, info: str) -> str:
     lexer_name, shown = language(info)
     return (
         f'<div class="code" data-language="{escape(lexer_name or "text")}" data-file="{escape(file_name(lexer_name))}">'
-        f'<div class="code__header"><span class="code__language">{escape(shown)}</span>{_CODE_BUTTONS}</div>'
+        f"{_header(escape(shown), _CODE_BUTTONS)}"
         f'<pre dir="ltr" tabindex="0"><code>{coloured}</code></pre></div>\n'
     )
+
+
+def _header(name: str, buttons: str) -> str:
+    return f'<div class="code__header"><span class="code__language">{name}</span>{buttons}</div>'
 
 
 def _formula_source(token: Token) -> str:

@@ -16,7 +16,7 @@ from chat.views.signed_in import Request, signed_in
 @require_safe
 @signed_in
 def earlier(request: Request, conversation_id: UUID, message_id: UUID) -> HttpResponse:
-    """The messages before one, as far up as `start` if that is given; 409 when that one is not on the branch any more."""
+    """The messages before one, as far up as `start` if that is given; 409 when it is not on the branch any more."""
     conversation = access.conversation(request.user, conversation_id)
     try:
         window = conversation.window(message_id, _uuid(request.GET.get("start", "")))

@@ -22,9 +22,8 @@ def long(world: World) -> Conversation:
     for i in range(201):
         role = Message.Role.ASSISTANT if i % 2 else Message.Role.USER
         parent = messages[-1] if messages else None
-        messages.append(
-            Message(conversation=conversation, parent=parent, role=role, text=f"No. {i}", html=f"<p>No. {i}</p>")
-        )
+        text = {"html": f"<p>No. {i}</p>"} if i % 2 else {"text": f"No. {i}"}
+        messages.append(Message(conversation=conversation, parent=parent, role=role, **text))
     stray = Message(conversation=conversation, parent=messages[0], role=Message.Role.ASSISTANT, html="Stray")
     Message.objects.bulk_create([*messages, stray])
     Generation.objects.bulk_create(

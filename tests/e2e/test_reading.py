@@ -19,11 +19,12 @@ user = User.objects.get(id={user!r})
 conversation = Conversation.objects.create(owner=user, title="Long")
 parent, messages, generations = None, [], []
 for i in range({num}):
-    role, text = ("user", f"Question {{i}}") if i % 2 == 0 else ("assistant", f"Answer **{{i}}**\\n\\n" + "Words. " * 60)
+    role, text = ("assistant", f"Answer **{{i}}**\\n\\n" + "Words. " * 60) if i % 2 else ("user", f"Question {{i}}")
     parent = Message(conversation=conversation, parent=parent, role=role, text=text, html=render(text))
     messages.append(parent)
     if role == "assistant":
-        generations.append(Generation(message=parent, requested_by=user, client_id=f"long-{{conversation.id}}-{{i}}", status="completed"))
+        run = {{"requested_by": user, "client_id": str(parent.id), "status": "completed"}}
+        generations.append(Generation(message=parent, **run))
 Message.objects.bulk_create(messages)
 Generation.objects.bulk_create(generations)
 conversation.active_leaf = parent
