@@ -3,7 +3,19 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from chat.views import chats, conversations, earlier, generations, health, language, messages, model, pages, setup
+from chat.views import (
+    chats,
+    conversations,
+    earlier,
+    generations,
+    health,
+    language,
+    messages,
+    model,
+    pages,
+    settings,
+    setup,
+)
 
 urlpatterns = [
     path("", pages.new_chat, name="new_chat"),
@@ -20,6 +32,8 @@ urlpatterns = [
     path("generations/<uuid:generation_id>/continuation/", generations.continuation_create, name="continuation_create"),
     path("language/", language.language_update, name="language_update"),
     path("model/", model.model, name="model"),
+    path("settings/", settings.settings, name="settings"),
+    path("settings/sessions/ending/", settings.sessions_end, name="sessions_end"),
     path("setup/<str:token>/", setup.setup, name="setup"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

@@ -11,3 +11,5 @@ import "./chat-sidebar.js";
 import "./theme-switch.js";
 import "./page-dialog.js";
 import "./popover-menu.js";
+import "./setting-switch.js";
+import "./hidden-tab.js";

@@ -1,4 +1,5 @@
 // @ts-check
+import { isOn, turn } from "./settings.js";
 
 const PROMPT = /^(?:\$ |>>> ?|PS [^\n>]*> )/;
 const PROMPTS = /^(?:\$ |>>> ?|\.\.\. ?|PS [^\n>]*> )/gm;
@@ -45,15 +46,17 @@ class WrapButton extends HTMLElement {
   }
 
   mark() {
-    this.#internals.ariaPressed = String("wrap" in document.documentElement.dataset);
+    this.#internals.ariaPressed = String(isOn("wrap"));
   }
 
   #toggle() {
-    document.documentElement.toggleAttribute("data-wrap");
-    localStorage.setItem("wrap", "wrap" in document.documentElement.dataset ? "on" : "");
-    for (const button of /** @type {NodeListOf<WrapButton>} */ (document.querySelectorAll("wrap-button"))) button.mark();
+    turn("wrap", !isOn("wrap"));
   }
 }
+
+document.addEventListener("setting:saved", () => {
+  for (const button of /** @type {NodeListOf<WrapButton>} */ (document.querySelectorAll("wrap-button"))) button.mark();
+});
 
 customElements.define("download-button", DownloadButton);
 customElements.define("wrap-button", WrapButton);

@@ -152,3 +152,59 @@ def test_R4_earlier_messages_come_without_moving_the_line_being_read(page: Page,
     wait_for_end(page)
     send(page, "And one")
     wait_for_end(page)
+
+
+def test_T1_settings_are_saved_at_once_and_say_so(open_page: Open) -> None:
+    page = open_page(viewport={"width": 390, "height": 844})
+    page.get_by_role("button", name="Open sidebar").click()
+    account = page.get_by_role("button", name="Account")
+    account.click()
+    page.get_by_role("link", name="Settings").click()
+    dialog = page.get_by_role("dialog", name="Settings")
+    expect(dialog).to_be_visible()
+    saved = dialog.get_by_role("status")
+    for name in ("Send with Ctrl+Enter", "Keyboard shortcuts", "Wrap long lines"):
+        dialog.get_by_role("switch", name=name).click()
+        expect(saved).to_have_text("Saved")
+        saved.evaluate("place => (place.textContent = '')")
+    dialog.get_by_role("button", name="Dark").click()
+    expect(saved).to_have_text("Saved")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    # C2: with the setting, Enter is a new line and Ctrl+Enter sends.
+    page.set_viewport_size({"width": 1200, "height": 844})
+    composer(page).press_sequentially("one")
+    composer(page).press("Enter")
+    expect(composer(page)).to_have_value("one\n")
+    composer(page).press("Control+Enter")
+    wait_for_end(page)
+    page.keyboard.press("Control+Shift+S")
+    expect(page.get_by_role("navigation", name="Chats")).to_be_visible()
+    account.click()
+    page.get_by_role("link", name="Settings").click()
+    dialog.get_by_role("switch", name="Keyboard shortcuts").click()
+    dialog.get_by_role("button", name="Close").click()
+    page.keyboard.press("Control+Shift+S")
+    expect(page.get_by_role("navigation", name="Chats")).to_be_hidden()
+
+
+def test_S7_a_reply_that_ends_while_nobody_looks_marks_the_tab(open_page: Open) -> None:
+    page = open_page(permissions=["notifications"])
+    page.evaluate("localStorage.setItem('setting:notify', 'on')")
+    note = "window.Notification = class { static permission = 'granted'; constructor(...a) { window.note = a; } }"
+    page.evaluate(f"() => {{ {note} }}")
+    ask(page, "[[tokens=20;rate=60]] Look away")
+    look = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    look += "document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(look, arg=True)
+    wait_for_end(page)
+    wait_for(lambda: page.title().startswith("● "))
+    assert page.evaluate("window.note[1].body") == "Reply finished"
+    icon = page.locator("link[rel=icon]")
+    assert "badge" in str(icon.get_attribute("href"))
+    page.evaluate(look, arg=False)
+    assert not page.title().startswith("●")
+    assert "badge" not in str(icon.get_attribute("href"))
