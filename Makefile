@@ -13,7 +13,7 @@ define install
 	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
 endef
 
-.PHONY: run help install test lint bench bench-engine messages screenshots lock clean
+.PHONY: run help install test lint bench bench-engine messages screenshots icons lock clean
 
 run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
 	$(call install)
@@ -53,6 +53,11 @@ screenshots: ## make the pictures in docs/screenshots
 	$(call install,--dev)
 	@sh .ci/chromium
 	@$(PYTHON) docs/screenshots.py
+
+icons: ## make the icons of the installed page from the logo
+	$(call install,--dev)
+	@sh .ci/chromium
+	@$(PYTHON) docs/icons.py
 
 lock: ## write the lock files from pyproject.toml
 	@python3.11 -m qwenweb.up.lock

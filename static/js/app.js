@@ -13,3 +13,6 @@ import "./page-dialog.js";
 import "./popover-menu.js";
 import "./setting-switch.js";
 import "./hidden-tab.js";
+import "./viewport.js";
+import "./drawer-swipe.js";
+import "./trouble.js";

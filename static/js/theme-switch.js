@@ -22,6 +22,9 @@ class ThemeSwitch extends HTMLElement {
 
   mark() {
     const chosen = localStorage.getItem("theme") ?? "system";
+    const { backgroundColor } = getComputedStyle(document.documentElement);
+    for (const meta of /** @type {NodeListOf<HTMLMetaElement>} */ (document.querySelectorAll("[name=theme-color]")))
+      meta.content = backgroundColor;
     for (const button of this.#buttons) button.ariaPressed = String(button.value === chosen);
   }
 }
