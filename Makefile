@@ -25,6 +25,7 @@ help: ## say what can be made
 test: ## set up what the tests need, and run them
 	$(call install,--dev)
 	@sh .ci/chromium
+	@sh .ci/packages
 	@$(PYTHON) manage.py models fetch || echo "Without the model, the tests that need it are skipped." >&2
 	@$(PYTHON) -m pytest $(TESTS)
 
