@@ -94,6 +94,12 @@ def test_L5_a_stranger_is_spoken_to_in_the_language_of_the_browser(world: World,
     assert ("登录" in page.content.decode()) == (language == "zh-hans")
 
 
+def test_L5_arabic_runs_from_right_to_left_on_every_page(world: World) -> None:
+    for client in (visitor(**{"Accept-Language": "ar"}), visitor(world.owner, **{"Accept-Language": "ar-EG"})):
+        for address in ("/", "/settings/", "/accounts/login/", "/nothing", "/accounts/password/change/"):
+            assert language_of(client.get(address, follow=True)) == ("ar", "rtl"), address
+
+
 def test_L5_a_choice_holds_on_every_device_and_can_be_taken_back(world: World) -> None:
     desk, phone = visitor(world.owner), visitor(world.owner, **CHINESE)
     assert (language_of(desk.get("/"))[0], language_of(phone.get("/"))[0]) == ("en", "zh-hans")

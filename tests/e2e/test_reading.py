@@ -7,37 +7,11 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.conftest import wait_for
+from tests.long_chat import long_chat
 from tests.stack import RunningStack
 
 from .conftest import Open
 from .steps import answer, ask, composer, distance_to_end, reply, say, send, top_of, wait_for_end
-
-LONG = """
-from chat.models import Conversation, Generation, Message, User
-from chat.markdown import render
-user = User.objects.get(id={user!r})
-conversation = Conversation.objects.create(owner=user, title="Long")
-parent, messages, generations = None, [], []
-for i in range({num}):
-    role, text = ("assistant", f"Answer **{{i}}**\\n\\n" + "Words. " * 60) if i % 2 else ("user", f"Question {{i}}")
-    parent = Message(conversation=conversation, parent=parent, role=role, text=text, html=render(text))
-    messages.append(parent)
-    if role == "assistant":
-        run = {{"requested_by": user, "client_id": str(parent.id), "status": "completed"}}
-        generations.append(Generation(message=parent, **run))
-Message.objects.bulk_create(messages)
-Generation.objects.bulk_create(generations)
-conversation.active_leaf = parent
-conversation.save()
-result = [str(conversation.id), str(messages[10].id)]
-"""
-
-
-def long_conversation(stack: RunningStack, page: Page, num: int) -> tuple[str, str]:
-    """A conversation of this person with so many messages; its address, and the id of the eleventh message."""
-    user = page.evaluate("document.body.dataset.user")
-    conversation, eleventh = stack.run(LONG.format(user=user, num=num))
-    return f"/c/{conversation}", eleventh
 
 
 def clipboard(page: Page) -> str:
@@ -121,8 +95,10 @@ def test_R4_thinking_that_is_read_does_not_close_under_the_readers_eyes(page: Pa
     assert top_of(page) == top
 
 
-def test_R4_earlier_messages_come_without_moving_the_line_being_read(page: Page, stack: RunningStack) -> None:
-    address, eleventh = long_conversation(stack, page, 130)
+def test_R4_earlier_messages_come_without_moving_the_line_being_read(
+    page: Page, stack: RunningStack, session_key: str
+) -> None:
+    address, eleventh = long_chat(stack, session_key, 130)
     page.goto(address)
     articles = page.locator("article")
     expect(articles).to_have_count(40)
@@ -208,3 +184,63 @@ def test_S7_a_reply_that_ends_while_nobody_looks_marks_the_tab(open_page: Open) 
     page.evaluate(look, arg=False)
     assert not page.title().startswith("●")
     assert "badge" not in str(icon.get_attribute("href"))
+
+
+# What a finger can miss: everything to press that is in sight and not within a line of text.
+SMALL = """() => [...document.querySelectorAll("button, a[href], summary, input, select, wrap-button")]
+  .filter((each) => each.checkVisibility({ visibilityProperty: true }) && !each.closest("p"))
+  .map((each) => [each.outerHTML.slice(0, 120), each.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 43.5 || box.width < 24)
+  .map(([html]) => html)"""
+
+
+def swipe(page: Page, start: int, end: int) -> None:
+    session = page.context.new_cdp_session(page)
+    for kind, x in (("touchStart", start), ("touchMove", (start + end) // 2), ("touchMove", end), ("touchEnd", None)):
+        points = [] if x is None else [{"x": x, "y": 500}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def test_L3_a_phone_in_arabic_is_the_mirror_image_with_targets_for_fingers(open_page: Open) -> None:
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, locale="ar")
+    assert page.evaluate("document.documentElement.dir") == "rtl"
+    composer = page.locator("textarea")
+    assert composer.evaluate("area => parseFloat(getComputedStyle(area).fontSize)") >= 16
+    composer.fill("[[rate=0;say]]```python\n" + "long " * 99 + "\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nمرحبا")
+    page.locator("[data-send]").tap()
+    wait_for_end(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    sidebar, bubble = page.locator("chat-sidebar"), page.locator(".message__bubble").bounding_box()
+    assert bubble
+    assert bubble["x"] < 20  # what people write is at the end of the line, and that is on the left
+    expect(sidebar).to_be_hidden()
+    swipe(page, 330, 130)
+    expect(sidebar).to_be_visible()
+    wait_for(lambda: (box := sidebar.bounding_box()) and abs(box["x"] + box["width"] - 390) <= 1)
+    page.locator("[popovertarget=account]").tap()
+    assert page.evaluate(SMALL) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.locator(".menu__item[href='/settings/']").tap()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert page.evaluate(SMALL) == []
+    page.locator("[data-close]").tap()
+    swipe(page, 130, 330)
+    expect(sidebar).to_be_hidden()
+
+
+def test_S6_what_cannot_be_fetched_is_said_and_a_lost_session_leads_to_sign_in(page: Page, faults: list[str]) -> None:
+    say(page, "Fine.")
+    chats = page.get_by_role("navigation", name="Chats")
+    page.route("**/title/", lambda route: route.fulfill(status=500, body="<p data-words>Broken</p>"))
+    chats.get_by_role("link").hover()
+    chats.get_by_role("button", name="Chat options").click()
+    chats.get_by_text("Rename").click()
+    expect(page.get_by_role("alert").filter(visible=True)).to_have_text("Broken")
+    faults.clear()  # htmx notes the error in the console
+    page.unroute("**/title/")
+    page.context.clear_cookies()
+    chats.get_by_role("link").hover()
+    chats.get_by_role("button", name="Chat options").click()
+    chats.get_by_text("Rename").click()
+    expect(page.get_by_text("You were signed out.")).to_be_visible()
+    faults.clear()
