@@ -47,7 +47,7 @@ def test_K1_code_is_copied_without_prompts_downloaded_and_wrapped(open_page: Ope
 
 
 def test_K1_a_block_that_is_finished_is_never_drawn_again(page: Page) -> None:
-    ask(page, "[[rate=60;say]]```python\nx = 1\ny = 2\n```\n\n" + "Words after it. " * 60)
+    ask(page, "[[rate=60;say]]```python\nx = 1\ny = 2\n```\n\n" + "Words after it. " * 20)
     block = page.locator(".code").first
     expect(block.locator(".code-number").first).to_be_visible()
     block.evaluate("block => (window.block = block, window.code = block.querySelector('code'))")
