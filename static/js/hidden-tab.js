@@ -34,7 +34,7 @@ function show() {
 }
 
 function notify() {
-  if (!isOn("notify") || !("Notification" in window) || Notification.permission !== "granted") return;
+  if (!isOn("notify") || window.Notification?.permission !== "granted") return;
   try {
     const note = new Notification(document.title.replace(MARK, ""), { body: text("end-completed"), tag: location.pathname });
     note.onclick = () => {

@@ -23,7 +23,7 @@ class SettingSwitch extends HTMLElement {
 }
 
 async function mayNotify() {
-  return "Notification" in window && (await Notification.requestPermission()) === "granted";
+  return window.Notification?.requestPermission && (await Notification.requestPermission()) === "granted";
 }
 
 /** @type {number | undefined} */
