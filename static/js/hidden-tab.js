@@ -9,11 +9,11 @@ const plainIcon = icon.href;
 let isMarked = false;
 
 // A reply that ends while nobody looks marks the tab, until somebody does.
-document.addEventListener("reply:end", () => {
+document.addEventListener("reply:end", (event) => {
   if (!document.hidden) return;
   isMarked = true;
   show();
-  notify();
+  notify(/** @type {CustomEvent<string>} */ (event).detail);
 });
 
 document.addEventListener("visibilitychange", () => {
@@ -33,10 +33,12 @@ function show() {
   if (icon.href !== href) icon.href = href;
 }
 
-function notify() {
+/** @param {string} status how the reply ended */
+function notify(status) {
   if (!isOn("notify") || window.Notification?.permission !== "granted") return;
   try {
-    const note = new Notification(document.title.replace(MARK, ""), { body: text("end-completed"), tag: location.pathname });
+    const body = text(`end-${status}`);
+    const note = new Notification(document.title.replace(MARK, ""), { body, tag: location.pathname });
     note.onclick = () => {
       window.focus();
       note.close();
