@@ -13,7 +13,7 @@ define install
 	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
 endef
 
-.PHONY: run help install test lint bench bench-engine messages screenshots lock clean
+.PHONY: run help install test lint bench bench-page bench-engine messages screenshots icons ui-table lock clean
 
 run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
 	$(call install)
@@ -25,6 +25,7 @@ help: ## say what can be made
 test: ## set up what the tests need, and run them
 	$(call install,--dev)
 	@sh .ci/chromium
+	@sh .ci/packages
 	@$(PYTHON) manage.py models fetch || echo "Without the model, the tests that need it are skipped." >&2
 	@$(PYTHON) -m pytest $(TESTS)
 
@@ -41,6 +42,11 @@ bench: ## measure the reply stream; the last line is JSON
 	$(call install,--dev)
 	@$(PYTHON) -m bench.stream
 
+bench-page: ## measure the page: weight, paint, a long chat, a reply being drawn, lists; the last line is JSON
+	$(call install,--dev)
+	@sh .ci/chromium
+	@$(PYTHON) -m bench.page
+
 bench-engine: ## measure the engine beside llama.cpp and transformers (half an hour; OPTIONS=--help)
 	$(call install,--dev)
 	@$(PYTHON) -m bench.engine $(OPTIONS)
@@ -53,6 +59,14 @@ screenshots: ## make the pictures in docs/screenshots
 	$(call install,--dev)
 	@sh .ci/chromium
 	@$(PYTHON) docs/screenshots.py
+
+ui-table: ## write docs/ui.md from the names of the tests
+	@python3 docs/ui_table.py
+
+icons: ## make the icons of the installed page from the logo
+	$(call install,--dev)
+	@sh .ci/chromium
+	@$(PYTHON) docs/icons.py
 
 lock: ## write the lock files from pyproject.toml
 	@python3.11 -m qwenweb.up.lock

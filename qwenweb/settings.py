@@ -228,7 +228,7 @@ EMAIL_FILE_PATH = DATA_DIR / "mail"
 
 # Languages and time
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文"), ("ar", "العربية")]
 # Before those of the applications: our words for "Password" or "Delete" are ours everywhere.
 LOCALE_PATHS = [BASE_DIR / "chat" / "locale"]
 TIME_ZONE = env("QWENWEB_TIME_ZONE", "UTC")

@@ -93,6 +93,12 @@ _LANGUAGES = frozenset(
     }
 )
 _ALIASES = {alias: name for _, name, aliases, _, _ in LEXERS.values() if name in _LANGUAGES for alias in aliases}
+_ENDINGS = {
+    alias: pattern.removeprefix("*")
+    for _, name, aliases, patterns, _ in LEXERS.values()
+    if name in _LANGUAGES and (pattern := next(filter(re.compile(r"\*\.\w+").fullmatch, patterns), ""))
+    for alias in aliases
+}
 _SHOWN = {
     "Bash": "Shell",
     "Docker": "Dockerfile",
@@ -165,6 +171,11 @@ def language(info: str) -> tuple[str, str]:
     if name:
         return alias, _SHOWN.get(name, name)
     return "", word[:30] if alias not in ("", "text", "txt", "plain", "plaintext") else "Text"
+
+
+def file_name(lexer_name: str) -> str:
+    """What to call a file with code in that language."""
+    return f"code{_ENDINGS.get(lexer_name, '.txt')}"
 
 
 @lru_cache(maxsize=64)

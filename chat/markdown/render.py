@@ -14,7 +14,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from . import latex
-from .code import CLASSES, colour, language
+from .code import CLASSES, colour, file_name, language
 from .mend import mended
 from .parser import PARSER, References
 
@@ -24,26 +24,42 @@ _TASK = re.compile(r"\[([ xX])\] ")
 _ALIGNMENT = re.compile(r"text-align:(left|center|right)")
 _BLOCK_TAGS = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "table", "ul"})
 _OTHER_TAGS = frozenset(
-    {"a", "br", "button", "code", "copy-button", "div", "em", "hr", "li", "pre", "s", "span", "strong"}
-    | {"tbody", "td", "th", "thead", "tr"}
+    {
+        "a",
+        "br",
+        "button",
+        "code",
+        "copy-button",
+        "div",
+        "download-button",
+        "em",
+        "hr",
+        "li",
+        "pre",
+        "s",
+        "span",
+        "strong",
+    }
+    | {"table-copy", "tbody", "td", "th", "thead", "tr", "wrap-button"}
 )
 _CELL_CLASSES = {"cell--left", "cell--center", "cell--right"}
 
 # The last hand on everything that goes to a page; names exactly what the functions below make, and no more.
 _SAFE = nh3.Cleaner(
     tags=set(_BLOCK_TAGS | _OTHER_TAGS | latex.TAGS),
-    attributes={"a": {"href", "title"}, "ol": {"start"}, "div": {"data-language"}}
+    attributes={"a": {"href", "title"}, "ol": {"start"}, "div": {"data-file", "data-language"}}
     | {tag: set(latex.ATTRIBUTES) for tag in latex.TAGS},
     tag_attribute_values={tag: {"dir": {"auto"}} for tag in _BLOCK_TAGS}
     | {
         "div": {"role": {"group"}, "aria-label": {"Table"}, "tabindex": {"0"}},
         "pre": {"dir": {"ltr"}, "tabindex": {"0"}},
-        "button": {"type": {"button"}},
+        "button": {"type": {"button"}, "value": {"csv", "markdown"}},
+        "wrap-button": {"role": {"button"}, "tabindex": {"0"}},
     },
     allowed_classes={
         "a": {"image-link"},
         "code": {"formula"},
-        "div": {"code", "code__header", "formula", "table-scroll"},
+        "div": {"code", "code__header", "formula", "table", "table-scroll"},
         "span": {"code__language", *CLASSES.values()},
         "td": _CELL_CLASSES,
         "th": _CELL_CLASSES,
@@ -150,10 +166,13 @@ class _Html(RendererHTML):
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         table = self.renderToken(tokens, idx, options, env)
-        return f'<div class="table-scroll" role="group" aria-label="Table" tabindex="0">{table}'
+        return (
+            f'<div class="table">{_header("Table", _TABLE_BUTTONS)}'
+            f'<div class="table-scroll" role="group" aria-label="Table" tabindex="0">{table}'
+        )
 
     def table_close(self, *_: Any) -> str:
-        return "</table></div>\n"
+        return "</table></div></div>\n"
 
     def th_open(self, tokens: Sequence[Token], idx: int, _options: Any, _env: Any) -> str:
         token = tokens[idx]
@@ -163,14 +182,29 @@ class _Html(RendererHTML):
     td_open = th_open
 
 
+# What they do is in static/js; the markup of a block stays the same whatever is pressed.
+_CODE_BUTTONS = (
+    '<copy-button><button type="button">Copy</button></copy-button>'
+    '<download-button><button type="button">Download</button></download-button>'
+    '<wrap-button role="button" tabindex="0">Wrap</wrap-button>'
+)
+_TABLE_BUTTONS = (
+    '<table-copy><button type="button" value="csv">Copy as CSV</button>'
+    '<button type="button" value="markdown">Copy as Markdown</button></table-copy>'
+)
+
+
 def _code_block(coloured: str, info: str) -> str:
     lexer_name, shown = language(info)
     return (
-        f'<div class="code" data-language="{escape(lexer_name or "text")}"><div class="code__header">'
-        f'<span class="code__language">{escape(shown)}</span>'
-        f'<copy-button><button type="button">Copy</button></copy-button></div>'
+        f'<div class="code" data-language="{escape(lexer_name or "text")}" data-file="{escape(file_name(lexer_name))}">'
+        f"{_header(escape(shown), _CODE_BUTTONS)}"
         f'<pre dir="ltr" tabindex="0"><code>{coloured}</code></pre></div>\n'
     )
+
+
+def _header(name: str, buttons: str) -> str:
+    return f'<div class="code__header"><span class="code__language">{name}</span>{buttons}</div>'
 
 
 def _formula_source(token: Token) -> str:

@@ -11,8 +11,10 @@ from django.utils.translation import gettext, override
 _STORED_IN = "en"
 # What people and models write is escaped, so in none of it stands such a tag.
 _ADDED = re.compile(
-    r'(<copy-button><button type="button">|<div class="table-scroll" role="group" aria-label="'
-    r'|<span class="code__language">|<a [^>]*class="image-link"[^>]*>)(Copy|Table|Text|Image)(?=[<"])'
+    r'(<(?:copy|download)-button><button type="button">|<wrap-button role="button" tabindex="0">'
+    r'|<button type="button" value="(?:csv|markdown)">|<div class="table-scroll" role="group" aria-label="'
+    r'|<span class="code__language">|<a [^>]*class="image-link"[^>]*>)'
+    r'(Copy as CSV|Copy as Markdown|Copy|Download|Wrap|Table|Text|Image)(?=[<"])'
 )
 
 
@@ -27,5 +29,14 @@ def in_language(html: str, language: str) -> str:
 @cache
 def _words(language: str) -> dict[str, str]:
     with override(language):
-        words = {"Copy": gettext("Copy"), "Table": gettext("Table"), "Text": gettext("Text"), "Image": gettext("Image")}
+        words = {
+            "Copy": gettext("Copy"),
+            "Copy as CSV": gettext("Copy as CSV"),
+            "Copy as Markdown": gettext("Copy as Markdown"),
+            "Download": gettext("Download"),
+            "Wrap": gettext("Wrap"),
+            "Table": gettext("Table"),
+            "Text": gettext("Text"),
+            "Image": gettext("Image"),
+        }
     return {word: escape(translated) for word, translated in words.items()}

@@ -1,4 +1,4 @@
-from chat.models.conversation import Conversation, Turn
+from chat.models.conversation import Conversation, Turn, Window
 from chat.models.feedback import Feedback
 from chat.models.generation import Generation
 from chat.models.message import Message
@@ -22,5 +22,6 @@ __all__ = [
     "Turn",
     "UsageRecord",
     "User",
+    "Window",
     "Worker",
 ]

@@ -34,11 +34,19 @@ class Turn(NamedTuple):
     """Whether the message answers one from which the conversation had gone on already."""
 
 
+class Window(NamedTuple):
+    """A stretch of a branch, oldest first; `earlier` asks for what comes before it, and is None at the beginning."""
+
+    messages: list[Message]
+    earlier: UUID | None
+
+
 class Conversation(models.Model):
     """A tree of messages that belongs to one person; `active_leaf` says which branch the page opens on."""
 
     TITLE_LENGTH = 200
     MESSAGE_LENGTH = 200_000
+    WINDOW_LENGTH = 40
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
@@ -106,11 +114,20 @@ class Conversation(models.Model):
         ids = tree.branch(self.active_leaf_id)
         if start in ids:
             ids = ids[ids.index(start) :]
-        by_id = self.messages.select_related("generation", "feedback").in_bulk(ids)
-        branch = [by_id[id_] for id_ in ids if id_ in by_id]
-        for message in branch:
-            message.siblings, message.is_unanswered = tree.siblings(message.id), not tree.has_replies(message.id)
-        return branch
+        return self._messages(tree, ids)
+
+    def window(self, before: UUID | None = None, start: UUID | None = None) -> Window:
+        """The end of the branch, or what comes before one of its messages: some messages, at least those from `start`
+        on. Raises Refused when `before` is not on the branch any more."""
+        tree = self._tree()
+        ids = tree.branch(self.active_leaf_id)
+        if before and before not in ids:
+            raise Refused(_("This conversation goes another way now. Reload the page."))
+        end = ids.index(before) if before else len(ids)
+        begin = max(0, end - self.WINDOW_LENGTH)
+        if start in ids[:begin]:
+            begin = ids.index(start)
+        return Window(self._messages(tree, ids[begin:end]), ids[begin] if begin else None)
 
     def show(self, message: Message) -> None:
         """Open from now on, here and on other devices, on the branch through this message that was used last."""
@@ -161,6 +178,14 @@ class Conversation(models.Model):
             if not deleted.filter(deleted_at__gt=Now() - Message.RESTORABLE).update(deleted_at=None):
                 raise Refused(_("This was deleted too long ago to be brought back."))
             self.show(message)
+
+    def _messages(self, tree: Tree, ids: list[UUID]) -> list[Message]:
+        """The messages of a stretch of a branch; each knows its siblings."""
+        by_id = self.messages.select_related("generation", "feedback").in_bulk(ids)
+        messages = [by_id[id_] for id_ in ids if id_ in by_id]
+        for message in messages:
+            message.siblings, message.is_unanswered = tree.siblings(message.id), not tree.has_replies(message.id)
+        return messages
 
     def rename(self, title: str) -> None:
         title = " ".join(clean_text(title).split())

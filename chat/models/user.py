@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.sessions.models import Session
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -67,6 +69,17 @@ class User(AbstractBaseUser, PermissionsMixin):
         """The language of the page for this person from now on; "" is that of the browser."""
         self.language = code
         self.save(update_fields=["language"])
+
+    def end_other_sessions(self, session_key: str) -> int:
+        """Sign out everywhere but in one session; how many others there were. Their open pages hear of it."""
+        number = 0
+        for session in (
+            Session.objects.filter(expire_date__gt=timezone.now()).exclude(session_key=session_key).iterator()
+        ):
+            if session.get_decoded().get(SESSION_KEY) == str(self.id):
+                session.delete()
+                number += 1
+        return number
 
     def get_full_name(self) -> str:
         return self.name

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from chat import access
-from chat.models import Conversation, Message
+from chat.models import Conversation, Message, Window
 from chat.views.chats import chat_list
 from chat.views.model import model_status
 from chat.views.signed_in import Request, signed_in
@@ -47,9 +47,13 @@ def page(
     request: Request, conversation: Conversation | None = None, *, text: str = "", refusal: str = ""
 ) -> HttpResponse:
     """The page with a conversation, or a new chat; with what was typed and why it was refused, if it was."""
+    window = Window([], None)
+    if conversation:  # "all" is for who has no script to fetch the rest with
+        window = Window(conversation.branch(), None) if "all" in request.GET else conversation.window()
     context = {
         "conversation": conversation,
-        "messages": conversation.branch() if conversation else [],
+        "messages": window.messages,
+        "earlier": window.earlier,
         "chats": chat_list(request),
         "model": model_status(),
         "unsent": Message(role=Message.Role.USER),

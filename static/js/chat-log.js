@@ -15,8 +15,10 @@ export class ChatLog extends HTMLElement {
   follower = new ScrollFollower(this.view, /** @type {HTMLElement} */ (this.querySelector("[data-jump]")));
 
   connectedCallback() {
-    this.follower.toEnd();
-    new ResizeObserver(() => this.isBusy && this.follower.grown()).observe(this.view);
+    const named = document.getElementById(location.hash.slice(1));
+    if (named) named.scrollIntoView();
+    else this.follower.toEnd();
+    new ResizeObserver(() => this.#resized()).observe(this.view);
     this.addEventListener("reply:start", () => this.#started());
     this.addEventListener("reply:drawn", () => this.follower.grown());
     this.addEventListener("reply:end", (event) => this.#ended(/** @type {CustomEvent<string>} */ (event).detail));
@@ -102,6 +104,20 @@ export class ChatLog extends HTMLElement {
     this.querySelector("undo-bar")?.remove();
     this.querySelector(".dock")?.prepend(bar);
     announce(bar.querySelector("[role=status]")?.textContent ?? "");
+  }
+
+  /** What was just asked goes to the top of the view, with room below it for the answer. */
+  makeRoom() {
+    const asked = /** @type {HTMLElement | undefined} */ (Array.from(this.log.querySelectorAll("[data-role=user]")).at(-1));
+    this.log.style.setProperty("--view", `${this.view.clientHeight}px`);
+    this.log.style.setProperty("--asked", `${asked?.offsetHeight ?? 0}px`);
+    this.log.dataset.asked = "";
+    this.follower.toEnd();
+  }
+
+  #resized() {
+    if ("asked" in this.log.dataset) this.log.style.setProperty("--view", `${this.view.clientHeight}px`);
+    if (this.isBusy) this.follower.grown();
   }
 
   async #catchUp() {

@@ -1,5 +1,6 @@
 // @ts-check
 import { Drafts } from "./drafts.js";
+import { isOn } from "./settings.js";
 import { socket } from "./socket.js";
 
 const REFRESH_AFTER_MS = 300;
@@ -26,10 +27,10 @@ class ChatSidebar extends HTMLElement {
   /** @param {KeyboardEvent} event */
   #pressed(event) {
     const { key, ctrlKey, metaKey, shiftKey } = event;
-    if ((ctrlKey || metaKey) && shiftKey && key.toLowerCase() === "s") {
+    if ((ctrlKey || metaKey) && shiftKey && isOn("shortcuts") && key.toLowerCase() === "s") {
       event.preventDefault();
       this.#toggle();
-    } else if (key === "Escape" && this.root.dataset.drawer) {
+    } else if (key === "Escape" && this.root.dataset.drawer && !document.querySelector("dialog[open]")) {
       event.preventDefault();
       this.#closeDrawer();
     } else if (key === " " && event.target instanceof HTMLAnchorElement && event.target.role === "button") {

@@ -25,7 +25,7 @@ export function get(url) {
 /** Goes to sign-in and comes back to this page afterwards. */
 export function signIn() {
   const next = encodeURIComponent(location.pathname);
-  location.assign(`/accounts/login/?next=${next}`);
+  location.assign(`/accounts/login/?next=${next}&ended`);
 }
 
 /** A version 4 UUID; crypto.randomUUID does not exist on plain HTTP, where a team may well run this.

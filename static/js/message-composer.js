@@ -2,6 +2,7 @@
 import { ChatLog } from "./chat-log.js";
 import { Drafts } from "./drafts.js";
 import { clientId, post, signIn, wordsOf } from "./http.js";
+import { isOn } from "./settings.js";
 import { text } from "./texts.js";
 import { UnsentMessage } from "./unsent-message.js";
 
@@ -57,7 +58,8 @@ class MessageComposer extends HTMLElement {
   /** @param {KeyboardEvent} event */
   #pressed(event) {
     const isComposing = event.isComposing || event.keyCode === 229;
-    if (event.key !== "Enter" || event.shiftKey || isComposing || isTouch()) return;
+    const isSending = isOn("ctrl-enter") || isTouch() ? event.ctrlKey || event.metaKey : !event.shiftKey;
+    if (event.key !== "Enter" || isComposing || !isSending) return;
     event.preventDefault();
     this.#submit();
   }
@@ -98,7 +100,7 @@ class MessageComposer extends HTMLElement {
     bubble.addEventListener("unsent:retry", () => this.#deliver(message, bubble));
     bubble.addEventListener("unsent:edit", () => this.#takeBack(message, bubble));
     this.chat.log.append(bubble);
-    this.chat.follower.toEnd();
+    this.chat.makeRoom();
     return bubble;
   }
 
@@ -122,7 +124,7 @@ class MessageComposer extends HTMLElement {
     this.chat.adopt(html, bubble);
     const address = response.headers.get("HX-Push-Url");
     if (address && address !== location.pathname) this.#moveTo(address);
-    this.chat.follower.toEnd();
+    this.chat.makeRoom();
     this.#refresh();
   }
 

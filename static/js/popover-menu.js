@@ -12,7 +12,9 @@ document.addEventListener(
     if (!button) return;
     const isRoomBelow = button.bottom + GAP_PX + menu.offsetHeight < innerHeight;
     const top = isRoomBelow ? button.bottom + GAP_PX : button.top - GAP_PX - menu.offsetHeight;
-    const left = Math.min(button.left, innerWidth - menu.offsetWidth - 2 * GAP_PX);
+    const isRightToLeft = document.documentElement.dir === "rtl";
+    const wished = isRightToLeft ? button.right - menu.offsetWidth : button.left;
+    const left = Math.max(2 * GAP_PX, Math.min(wished, innerWidth - menu.offsetWidth - 2 * GAP_PX));
     Object.assign(menu.style, { inset: "auto", top: `${Math.max(GAP_PX, top)}px`, left: `${left}px` });
   },
   true,

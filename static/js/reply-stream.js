@@ -5,6 +5,10 @@ import { socket } from "./socket.js";
 import { ThinkingClock } from "./thinking-clock.js";
 
 /** @typedef {import("./socket.js").ReplyFrame} ReplyFrame */
+/** @typedef {import("./socket.js").BlocksFrame} BlocksFrame */
+
+// Between two drawings. To lay out and paint is what costs, and the eye does not see more of them than this.
+const PAUSE_MS = 60;
 
 /** A reply being written: follows its generation on the page's socket and draws it into the article around it.
  *
@@ -18,6 +22,11 @@ class ReplyStream extends HTMLElement {
   answer = new ReplyBlocks(part(this.article, "answer"));
   reasoning = new ReplyBlocks(part(this.article, "reasoning"));
   clock = new ThinkingClock(this.article);
+  /** @type {BlocksFrame[]} */
+  #waiting = [];
+  #drawnAt = 0;
+  /** @type {number | undefined} */
+  #timer;
 
   connectedCallback() {
     socket.follow(this.generation, this);
@@ -25,6 +34,7 @@ class ReplyStream extends HTMLElement {
   }
 
   disconnectedCallback() {
+    clearTimeout(this.#timer);
     this.clock.stop();
     socket.unfollow(this.generation, this);
   }
@@ -32,7 +42,7 @@ class ReplyStream extends HTMLElement {
   /** @param {ReplyFrame} frame */
   receive(frame) {
     if (frame.type === "reply.status") this.#tell(frame.status, frame.text);
-    else if (frame.type === "reply.blocks") this.#draw(frame);
+    else if (frame.type === "reply.blocks") this.#take(frame);
     else if (frame.type === "reply.end") this.#end(frame);
     else location.reload();
   }
@@ -45,10 +55,25 @@ class ReplyStream extends HTMLElement {
     this.#drawn();
   }
 
-  /** @param {import("./socket.js").BlocksFrame} frame */
-  #draw(frame) {
+  /** Draws at once what comes after a pause, and together what comes within one. Timers of hidden pages hardly run.
+   * @param {BlocksFrame} frame
+   */
+  #take(frame) {
+    this.#waiting.push(frame);
+    const wait = this.#drawnAt + PAUSE_MS - performance.now();
+    if (wait <= 0 || document.hidden) this.#draw();
+    else this.#timer ??= setTimeout(() => this.#draw(), wait);
+  }
+
+  #draw() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const frames = this.#waiting.splice(0);
+    const frame = frames.at(-1);
+    if (!frame) return;
+    this.#drawnAt = performance.now();
     const { article, answer, reasoning, clock } = this;
-    const fits = reasoning.apply(frame.reasoning) && answer.apply(frame.answer);
+    const fits = frames.every((each) => reasoning.apply(each.reasoning) && answer.apply(each.answer));
     if (!fits) {
       this.cursor = "0-0";
       socket.follow(this.generation, this);
@@ -73,6 +98,7 @@ class ReplyStream extends HTMLElement {
 
   /** @param {import("./socket.js").EndFrame} frame */
   #end(frame) {
+    this.#draw();
     const { article } = this;
     const final = fragment(frame.html).querySelector("article");
     this.remove();

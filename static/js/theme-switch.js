@@ -4,7 +4,7 @@
 class ThemeSwitch extends HTMLElement {
   connectedCallback() {
     for (const button of this.#buttons) button.addEventListener("click", () => this.#choose(button.value));
-    this.#mark();
+    this.mark();
   }
 
   get #buttons() {
@@ -16,11 +16,15 @@ class ThemeSwitch extends HTMLElement {
     localStorage.setItem("theme", theme);
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
-    this.#mark();
+    for (const each of /** @type {NodeListOf<ThemeSwitch>} */ (document.querySelectorAll("theme-switch"))) each.mark();
+    document.dispatchEvent(new CustomEvent("setting:saved", { detail: "theme" }));
   }
 
-  #mark() {
+  mark() {
     const chosen = localStorage.getItem("theme") ?? "system";
+    const { backgroundColor } = getComputedStyle(document.documentElement);
+    for (const meta of /** @type {NodeListOf<HTMLMetaElement>} */ (document.querySelectorAll("[name=theme-color]")))
+      meta.content = backgroundColor;
     for (const button of this.#buttons) button.ariaPressed = String(button.value === chosen);
   }
 }

@@ -23,6 +23,12 @@ export class ThinkingClock {
     return Math.max(1, Math.round((performance.now() - this.#startedAt) / 1000));
   }
 
+  /** Whether the reader left the end to read: it must not close under their eyes. */
+  get #isRead() {
+    const chat = /** @type {import("./chat-log.js").ChatLog | null} */ (this.details.closest("chat-log"));
+    return chat?.follower.isFollowing === false;
+  }
+
   start() {
     if (this.#timer || this.#isOver) return;
     this.#startedAt = performance.now() - 1000 * Number(this.details.dataset.seconds ?? 0);
@@ -39,7 +45,7 @@ export class ThinkingClock {
     clearInterval(this.#timer);
     this.label.textContent = text("thought", { seconds: this.seconds });
     delete this.details.dataset.live;
-    if (!this.#hasReaderChosen) this.details.open = false;
+    if (!this.#hasReaderChosen && !this.#isRead) this.details.open = false;
   }
 
   #tick() {

@@ -16,23 +16,26 @@ _ATTRIBUTES = {
     **{tag: set() for tag in _PLAIN.split()},
     **{tag: {"dir"} for tag in _DIRECTED.split()},
     "a": {"class", "href", "rel", "target", "title"},
-    "button": {"type"},
+    "button": {"type", "value"},
     "code": {"class"},
     "copy-button": set(),
-    "div": {"aria-label", "class", "data-language", "role", "tabindex"},
+    "div": {"aria-label", "class", "data-file", "data-language", "role", "tabindex"},
+    "download-button": set(),
     "ol": {"dir", "start"},
     "pre": {"dir", "tabindex"},
     "span": {"class"},
     "table": {"dir"},
+    "table-copy": set(),
     "td": {"class"},
     "th": {"class"},
+    "wrap-button": {"role", "tabindex"},
 }
 _MATH_TAGS = frozenset(
     {"math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace", "msqrt"}
     | {"mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover"}
 )
 _NOT_IN_MATH = re.compile(r"href|src|style|class|id|action|on|xlink|xmlns|data|encoding|definition", re.IGNORECASE)
-_CLASS = re.compile(r"image-link|formula|table-scroll|cell--(left|center|right)|code|code__\w+|code-[a-z]+")
+_CLASS = re.compile(r"image-link|formula|table|table-scroll|cell--(left|center|right)|code|code__\w+|code-[a-z]+")
 _ADDRESS = re.compile(r"(https?://|mailto:)[^\s\x00-\x1f]+", re.IGNORECASE)
 
 

@@ -31,6 +31,7 @@ NAMES = {
     "qwenweb",
     "Ctrl",
     "Shift",
+    "Enter",
     "English",
     "Olga",
     "olga",
@@ -91,6 +92,12 @@ def test_L5_a_stranger_is_spoken_to_in_the_language_of_the_browser(world: World,
     assert page["Content-Language"] == language
     assert "Accept-Language" in page["Vary"]
     assert ("登录" in page.content.decode()) == (language == "zh-hans")
+
+
+def test_L5_arabic_runs_from_right_to_left_on_every_page(world: World) -> None:
+    for client in (visitor(**{"Accept-Language": "ar"}), visitor(world.owner, **{"Accept-Language": "ar-EG"})):
+        for address in ("/", "/settings/", "/accounts/login/", "/nothing", "/accounts/password/change/"):
+            assert language_of(client.get(address, follow=True)) == ("ar", "rtl"), address
 
 
 def test_L5_a_choice_holds_on_every_device_and_can_be_taken_back(world: World) -> None:
@@ -176,6 +183,8 @@ def pages(world: World) -> list[tuple[str, str, dict[str, str] | None]]:
         ),
         ("get", "/chats/", None),
         ("get", "/model/", None),
+        ("get", "/settings/", None),
+        ("post", "/settings/sessions/ending/", {}),
         ("get", rename, None),
         ("get", delete, None),
         ("get", edit, None),

@@ -102,11 +102,11 @@ def test_a_single_line_break_of_a_reply_is_kept() -> None:
     assert render("a\nb") == '<p dir="auto">a<br>\nb</p>\n'
 
 
-def test_a_table_scrolls_in_a_container_of_its_own() -> None:
+def test_K3_a_table_scrolls_in_a_container_of_its_own_and_can_be_copied() -> None:
     markup = render("| a | b |\n| --- | --: |\n| 1 | 2 |")
-    assert markup.startswith(
-        '<div class="table-scroll" role="group" aria-label="Table" tabindex="0"><table dir="auto">'
-    )
+    assert '<div class="table-scroll" role="group" aria-label="Table" tabindex="0"><table dir="auto">' in markup
+    assert markup.startswith('<div class="table"><div class="code__header"><span class="code__language">Table</span>')
+    assert re.findall("<button[^>]*>([^<]*)", markup) == ["Copy as CSV", "Copy as Markdown"]
     assert '<td class="cell--right">2</td>' in markup
     assert "style=" not in markup
 
@@ -139,13 +139,32 @@ def test_what_is_no_address_stays_text(text: str) -> None:
 # Code
 
 
-def test_a_code_block_has_its_language_and_a_copy_button() -> None:
+def test_K1_a_code_block_has_its_language_and_buttons_to_copy_download_and_wrap() -> None:
     markup = render("```python\nx = 1\n```")
     assert markup.startswith(
-        '<div class="code" data-language="python"><div class="code__header"><span class="code__language">Python</span>'
-        '<copy-button><button type="button">Copy</button></copy-button></div><pre dir="ltr" tabindex="0"><code>'
+        '<div class="code" data-language="python" data-file="code.py"><div class="code__header">'
+        '<span class="code__language">Python</span><copy-button><button type="button">Copy</button></copy-button>'
+        '<download-button><button type="button">Download</button></download-button>'
+        '<wrap-button role="button" tabindex="0">Wrap</wrap-button></div><pre dir="ltr" tabindex="0"><code>'
     )
     assert "style=" not in markup
+
+
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [
+        ("py", "code.py"),
+        ("c++", "code.cpp"),
+        ("shell", "code.sh"),
+        ("docker", "code.docker"),
+        ("", "code.txt"),
+        ("nothing/../known", "code.txt"),
+        ("typescript", "code.ts"),
+        ("json5", "code.json"),
+    ],
+)
+def test_K1_a_downloaded_file_is_named_after_its_language(info: str, name: str) -> None:
+    assert re.findall('data-file="([^"]*)"', render(f"```{info}\nx\n```")) == [name]
 
 
 @pytest.mark.parametrize(

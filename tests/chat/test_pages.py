@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
@@ -339,6 +342,18 @@ def test_health_is_told_without_signing_in(transactional_db: None) -> None:
     assert Client().get("/healthz").content == b"ok"
     ready = Client().get("/readyz")
     assert (ready.status_code, ready.json()) == (200, {"database": True, "valkey": True})
+
+
+def test_the_page_can_be_installed_on_a_phone(transactional_db: None) -> None:
+    page = Client().get("/accounts/login/").content.decode()
+    manifest = re.findall(r'<link rel="manifest" href="/static/([^"]+)"', page)
+    touch = re.findall(r'<link rel="apple-touch-icon" href="/static/([^"]+)"', page)
+    assert page.count('name="theme-color"') == 2
+    static = settings.STATIC_ROOT
+    told = json.loads((static / manifest[0]).read_text())
+    assert (told["start_url"], told["display"]) == ("/", "standalone")
+    for icon in [*(each["src"] for each in told["icons"]), touch[0]]:
+        assert (static / icon).read_bytes().startswith(b"\x89PNG"), icon
 
 
 def test_what_is_not_there_is_said_in_plain_words(transactional_db: None) -> None:

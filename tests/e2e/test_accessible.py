@@ -1,0 +1,123 @@
+"""The page for people who do not see it or do not use a mouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import PASSWORD
+from tests.stack import ROOT, RunningStack
+
+from .conftest import Open
+from .steps import answer, composer, reply, say, wait_for_end
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+FIND = "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)"
+SHOW = """theme => new Promise((shown) => {
+    document.documentElement.dataset.theme = theme;
+    setTimeout(() => requestAnimationFrame(shown), 100);
+})"""
+RICH = """# Title
+
+A [link](https://example.org), `code` and $x^2$.
+
+```python
+def f(x: int) -> str:  # a comment
+    return "text" + str(x)
+```
+
+| a | b |
+| --- | --- |
+| 1 | 2 |
+
+> quote
+
+- [ ] task
+"""
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds on the page in both themes, one line each."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    found: list[str] = []
+    for theme in ("light", "dark"):
+        page.evaluate(SHOW, arg=theme)
+        results: list[dict[str, Any]] = page.evaluate(FIND)
+        found += [
+            f"{page.url} {theme} {each['impact']} {each['id']} {node['html'][:200]} {node['failureSummary']}"
+            for each in results
+            if each["impact"] in {"serious", "critical"}
+            for node in each["nodes"]
+        ]
+    return found
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="There is no axe-core: `sh .ci/packages` fetches it.")
+def test_A2_axe_finds_nothing_serious_on_any_page(open_page: Open) -> None:
+    page = open_page(reduced_motion="reduce")
+    found = violations(page)
+    say(page, RICH, reasoning=5)
+    found += violations(page)
+    page.get_by_role("button", name="Account").click()
+    found += violations(page)
+    page.get_by_role("link", name="Settings").click()
+    expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
+    found += violations(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    page.get_by_role("button", name="Open sidebar").click()
+    found += violations(page)
+    for address in ("/nothing", "/settings/", "/accounts/password/change/", "/accounts/logout/"):
+        page.goto(address)
+        found += violations(page)
+    page.context.clear_cookies()
+    for address in ("/accounts/login/?ended", "/accounts/password/reset/", "/accounts/signup/"):
+        page.goto(address)
+        found += violations(page)
+    assert "\n".join(found) == ""
+
+
+def test_B2_from_sign_in_to_stop_by_keyboard_alone(open_page: Open, stack: RunningStack) -> None:
+    page = open_page()
+    user = page.evaluate("document.body.dataset.user")
+    email = stack.run(
+        f"from chat.models import User; user = User.objects.get(id={user!r})\n"
+        f"user.set_password({PASSWORD!r}); user.save(); result = user.email"
+    )
+    page.context.clear_cookies()
+    page.goto("/")
+    keyboard = page.keyboard
+    keyboard.type(email)
+    keyboard.press("Tab")
+    keyboard.type(PASSWORD)
+    keyboard.press("Enter")
+    expect(composer(page)).to_be_focused()
+    keyboard.type("[[tokens=4000;rate=40]]")
+    keyboard.press("Enter")
+    expect(answer(reply(page))).not_to_be_empty()
+    keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    keyboard.press("Enter")
+    wait_for_end(page, "stopped")
+    # A dialog keeps the focus, and gives it back to what opened it.
+    account = page.get_by_role("button", name="Account")
+    account.focus()
+    keyboard.press("Enter")
+    settings = page.get_by_role("link", name="Settings")
+    for _ in range(12):
+        if settings.evaluate("link => link === document.activeElement"):
+            break
+        keyboard.press("Tab")
+    keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Settings")
+    expect(dialog).to_be_visible()
+    for _ in range(25):
+        keyboard.press("Tab")
+        assert page.evaluate("!document.activeElement.closest('.page > :not(page-dialog)')")
+    keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(account).to_be_focused()
