@@ -3,6 +3,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
+from chat.models import RollUp
 from chat.sweeper import interrupt_orphans
 
 
@@ -18,6 +19,11 @@ def wake() -> None:
 @shared_task
 def sweep() -> None:
     interrupt_orphans()
+
+
+@shared_task
+def roll_up() -> None:
+    RollUp.go_on()
 
 
 @shared_task

@@ -183,6 +183,7 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: a missed sweep nee
 CELERY_BEAT_SCHEDULE = {
     # A sweep that waited longer than its period is stale: the next one does the same work.
     "sweep": {"task": "chat.tasks.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S, "queue": "default"}},
+    "roll-up": {"task": "chat.tasks.roll_up", "schedule": 600.0, "options": {"expires": 600, "queue": "default"}},
     "clear-sessions": {"task": "chat.tasks.clear_sessions", "schedule": 86400.0, "options": {"queue": "default"}},
 }
 

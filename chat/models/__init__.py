@@ -1,10 +1,26 @@
+from chat.models.audit import Audit
 from chat.models.conversation import Conversation, Turn
 from chat.models.generation import Generation
 from chat.models.message import Message
 from chat.models.setup_link import SetupLink
 from chat.models.usage import UsageRecord
+from chat.models.usage_sum import RollUp, UsageSum, WorkerDay
 from chat.models.user import User
 from chat.models.worker import Worker
 from chat.refused import Refused
 
-__all__ = ["Conversation", "Generation", "Message", "Refused", "SetupLink", "Turn", "UsageRecord", "User", "Worker"]
+__all__ = [
+    "Audit",
+    "Conversation",
+    "Generation",
+    "Message",
+    "Refused",
+    "RollUp",
+    "SetupLink",
+    "Turn",
+    "UsageRecord",
+    "UsageSum",
+    "User",
+    "Worker",
+    "WorkerDay",
+]

@@ -21,6 +21,8 @@ from inference.contract import Finished, Started
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from chat.models.user import User
+
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
     def queued(self) -> Self:
@@ -169,6 +171,12 @@ class Generation(models.Model):
         elif mine.running().update(stop_requested_at=Now()):
             hints.stop(self.id)
 
+    @classmethod
+    def stop_all_of(cls, user: User) -> None:
+        """End every reply that a person has open."""
+        for generation in cls.objects.open().filter(requested_by=user).select_related("message"):
+            generation.stop()
+
     def resume(self) -> None:
         """Queue a reply that ended too early again, to go on from the text it has; one that is open stays as it is.
 
@@ -199,6 +207,7 @@ class Generation(models.Model):
         return self._end(
             status,
             told,
+            timings.energy_j,
             finish_reason=finished.reason,
             error_code=finished.failure.code if finished.failure else "",
             error_text=finished.failure.message if finished.failure else "",
@@ -230,7 +239,7 @@ class Generation(models.Model):
             error_text=WORKER_LOST,
         )
 
-    def _end(self, status: str, told: Told, **how: Any) -> str | None:
+    def _end(self, status: str, told: Told, energy_j: float | None = None, **how: Any) -> str | None:
         text, reasoning = clean_text(told.text), clean_text(told.reasoning)
         rendered = {"html": markdown.render(text), "reasoning_html": markdown.render(reasoning)}
         with transaction.atomic():
@@ -240,18 +249,22 @@ class Generation(models.Model):
             if not mine.update(status=status, ended_at=Now(), **{**how, **sums}):
                 return None
             Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
-            self._enter_usage(status, how)
+            self._enter_usage(status, how, energy_j)
         hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         return status
 
-    def _enter_usage(self, status: str, how: dict[str, Any]) -> None:
-        fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "device_s", "ttft_ms")
+    def _enter_usage(self, status: str, how: dict[str, Any], energy_j: float | None) -> None:
+        fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "ttft_ms")
         UsageRecord.objects.create(
             generation_id=self.id,
             attempt=self.attempt,
             user_id=self.requested_by_id,
             user_pseudonym=self.requested_by_id,
-            model=how.get("model", self.model),
+            model=how.get("model") or self.model or (self.worker.model if self.worker else ""),
+            source=UsageRecord.Source.API if self.priority == self.Priority.API else UsageRecord.Source.PAGE,
+            worker_id=self.worker_id,
+            device_s=how.get("device_s") or None,
+            energy_j=energy_j,
             queue_ms=self.queue_ms,
             status=status,
             **{field: how[field] for field in fields if field in how},
