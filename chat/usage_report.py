@@ -189,7 +189,7 @@ def _rows(filters: Filters, sql: str, *, by: By, is_by_day: bool = False, **more
     where = f"WHERE {' AND '.join(filters.conditions)}" if filters.conditions else ""
     with connection.cursor() as cursor:
         cursor.execute(USAGE + sql.format(where=where), params)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _whole_months(first: date, before: date) -> tuple[date, date] | None:

@@ -44,7 +44,8 @@ class GroupAdmin(Audited):
     list_display = ("name", "num_members")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        return super().get_queryset(request).annotate(num_members=Count("user"))
+        groups: QuerySet[Group] = super().get_queryset(request)
+        return groups.annotate(num_members=Count("user"))
 
     @admin.display(description=_("members"), ordering="num_members")
     def num_members(self, group: Any) -> int:

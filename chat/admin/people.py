@@ -76,7 +76,8 @@ class PersonAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         used = UsageRecord.objects.filter(user_pseudonym=OuterRef("pk")).order_by("-created_at")
-        return super().get_queryset(request).annotate(last_used_at=Subquery(used.values("created_at")[:1]))
+        people: QuerySet[User] = super().get_queryset(request)
+        return people.annotate(last_used_at=Subquery(used.values("created_at")[:1]))
 
     @admin.display(description=_("role"))
     def role_name(self, person: User) -> str:

@@ -2,6 +2,7 @@ from chat.models.audit import Audit
 from chat.models.conversation import Conversation, Turn
 from chat.models.generation import Generation
 from chat.models.message import Message
+from chat.models.quota import Quota, QuotaSpent
 from chat.models.setup_link import SetupLink
 from chat.models.usage import UsageRecord
 from chat.models.usage_sum import RollUp, UsageSum, WorkerDay
@@ -14,6 +15,8 @@ __all__ = [
     "Conversation",
     "Generation",
     "Message",
+    "Quota",
+    "QuotaSpent",
     "Refused",
     "RollUp",
     "SetupLink",

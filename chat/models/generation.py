@@ -11,7 +11,9 @@ from django.utils.translation import gettext as _
 from chat import failures, hints, markdown
 from chat.models.ids import uuid7
 from chat.models.message import Message
+from chat.models.quota import Quota
 from chat.models.usage import UsageRecord
+from chat.models.user import User
 from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.reply_stream import Told
@@ -20,8 +22,6 @@ from inference.contract import Finished, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from chat.models.user import User
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
@@ -82,6 +82,7 @@ class Generation(models.Model):
     seed = models.PositiveBigIntegerField(null=True, blank=True)
     enable_thinking = models.BooleanField(null=True, blank=True)
 
+    reserved_tokens = models.PositiveIntegerField(default=0, db_default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     reasoning_tokens = models.PositiveIntegerField(default=0)
@@ -187,11 +188,27 @@ class Generation(models.Model):
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
         ended_early = type(self).objects.filter(early | cut, id=self.id)
-        if ended_early.update(status=self.Status.QUEUED, queued_at=Now(), **NOT_ENDED):
+        if self._queue_again(ended_early):
             hints.wake()
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         elif not type(self).objects.open().filter(id=self.id).exists():
             raise Refused(_("This reply has nothing left to continue. Ask for another one."))
+
+    def _queue_again(self, ended_early: GenerationQuerySet) -> int:
+        """Whether it was still to be queued; raises QuotaSpent when there is no room for what comes."""
+        if not ended_early.exists():
+            return 0
+        with Quota.admitting(self.requested_by_id, self.most_tokens) as reserved:
+            return ended_early.update(status=self.Status.QUEUED, queued_at=Now(), reserved_tokens=reserved, **NOT_ENDED)
+
+    def most_tokens(self) -> int:
+        """How many tokens the next attempt takes at most, prompt and reply."""
+        known = self.prompt_tokens + self.completion_tokens or self.message.conversation.most_prompt_tokens()
+        return known + self.most_new_tokens
+
+    @property
+    def most_new_tokens(self) -> int:
+        return int(self.sampling.get("max_tokens") or settings.MAX_TOKENS)
 
     def finish(self, told: Told, started: Started | None, finished: Finished, **how: Any) -> str | None:
         """Store the end of this attempt with all that was told; the new status, or None when the attempt is stale."""
@@ -247,6 +264,8 @@ class Generation(models.Model):
             sums = {name: models.F(name) + how[name] for name in ADDED_UP if name in how}
             sums["reasoning_ms"] = models.F("reasoning_ms") + told.reasoning_ms
             if not mine.update(status=status, ended_at=Now(), **{**how, **sums}):
+                if not type(self).objects.filter(id=self.id).exists():
+                    self._enter_usage(status, how, energy_j)  # its chat was deleted; what it cost is not
                 return None
             Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
             self._enter_usage(status, how, energy_j)
@@ -255,10 +274,10 @@ class Generation(models.Model):
 
     def _enter_usage(self, status: str, how: dict[str, Any], energy_j: float | None) -> None:
         fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "ttft_ms")
-        UsageRecord.objects.create(
+        record = UsageRecord(
             generation_id=self.id,
             attempt=self.attempt,
-            user_id=self.requested_by_id,
+            user=User.objects.filter(id=self.requested_by_id).first(),
             user_pseudonym=self.requested_by_id,
             model=how.get("model") or self.model or (self.worker.model if self.worker else ""),
             source=UsageRecord.Source.API if self.priority == self.Priority.API else UsageRecord.Source.PAGE,
@@ -269,6 +288,8 @@ class Generation(models.Model):
             status=status,
             **{field: how[field] for field in fields if field in how},
         )
+        # Told again by a worker that did not hear of the first time, it is there already.
+        UsageRecord.objects.bulk_create([record], ignore_conflicts=True)
 
     @classmethod
     def statuses(cls, ids: Iterable[UUID]) -> dict[UUID, str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from chat.views import chats, conversations, generations, health, language, messages, model, pages, setup
+from chat.views import chats, conversations, generations, health, language, messages, model, pages, setup, usage
 
 urlpatterns = [
     path("", pages.new_chat, name="new_chat"),
@@ -19,6 +19,8 @@ urlpatterns = [
     path("generations/<uuid:generation_id>/continuation/", generations.continuation_create, name="continuation_create"),
     path("language/", language.language_update, name="language_update"),
     path("model/", model.model, name="model"),
+    path("settings/usage/", usage.own_usage, name="own_usage"),
+    path("settings/usage/left/", usage.quota_notice, name="quota_notice"),
     path("setup/<str:token>/", setup.setup, name="setup"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
