@@ -89,7 +89,13 @@ DEADLINE_S = env_number("QWENWEB_DEADLINE_S", 900, least=1)
 if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
 
-IS_SIGNUP_OPEN = env_bool("QWENWEB_SIGNUP", default=False)
+# Nobody, anybody, anybody whom an administrator then lets in, or the owners of addresses in these domains.
+SIGNUP = env("QWENWEB_SIGNUP", "false").lower()
+IS_SIGNUP_OPEN = SIGNUP in {"true", "1", "yes", "approval"}
+NEEDS_APPROVAL = SIGNUP == "approval"
+SIGNUP_DOMAINS = [] if IS_SIGNUP_OPEN or SIGNUP in {"false", "0", "no"} else SIGNUP.replace(" ", "").split(",")
+if not all("." in domain.strip(".") and "@" not in domain for domain in SIGNUP_DOMAINS):
+    raise ImproperlyConfigured(f"QWENWEB_SIGNUP must be true, false, approval or domains, not “{SIGNUP}”.")
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -1,6 +1,7 @@
 from chat.models.audit import Audit
 from chat.models.conversation import Conversation, Turn
 from chat.models.generation import Generation
+from chat.models.invitation import Invitation
 from chat.models.message import Message
 from chat.models.quota import Quota, QuotaSpent
 from chat.models.setup_link import SetupLink
@@ -14,6 +15,7 @@ __all__ = [
     "Audit",
     "Conversation",
     "Generation",
+    "Invitation",
     "Message",
     "Quota",
     "QuotaSpent",

@@ -3,7 +3,19 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from chat.views import chats, conversations, generations, health, language, messages, model, pages, setup, usage
+from chat.views import (
+    chats,
+    conversations,
+    generations,
+    health,
+    invitations,
+    language,
+    messages,
+    model,
+    pages,
+    setup,
+    usage,
+)
 
 urlpatterns = [
     path("", pages.new_chat, name="new_chat"),
@@ -17,6 +29,8 @@ urlpatterns = [
     path("chats/", chats.chats, name="chats"),
     path("generations/<uuid:generation_id>/cancellation/", generations.cancellation_create, name="cancellation_create"),
     path("generations/<uuid:generation_id>/continuation/", generations.continuation_create, name="continuation_create"),
+    path("invitation/", invitations.invitation_create, name="invitation_create"),
+    path("invitation/<str:token>/", invitations.invitation, name="invitation"),
     path("language/", language.language_update, name="language_update"),
     path("model/", model.model, name="model"),
     path("settings/usage/", usage.own_usage, name="own_usage"),
