@@ -18,8 +18,8 @@ def signed_in(user: User) -> Client:
     return client
 
 
-def auditor() -> User:
-    return User.objects.create(email="aud@example.org", name="Aud", is_staff=True, password="!")
+def auditor(password_hash: str = "!") -> User:
+    return User.objects.create(email="aud@example.org", name="Aud", is_staff=True, password=password_hash)
 
 
 def entry(user: User, days_ago: int = 0, **fields: Any) -> UsageRecord:

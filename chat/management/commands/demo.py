@@ -133,6 +133,8 @@ def _history(people: list[User], days: int, chance: random.Random) -> Iterator[U
         at = now - timedelta(days=day)
         growth = 1 - 0.6 * day / max(1, days)
         for person, eager in eagerness.items():
+            if not person.is_active and day < days / 3:
+                continue
             mean = min(40, 6 * eager) * growth * (0.15 if at.weekday() > 4 else 1)
             jump = 12 if person is people[2] and day == 3 else 1
             for _ in range(int(chance.expovariate(1 / mean) * jump)):
