@@ -84,7 +84,8 @@ class Invitation(models.Model):
         hashed = make_password(password)
         with transaction.atomic():
             invitation = cls.find(token)
-            if not invitation or not cls.open().filter(id=invitation.id).update(used_at=Now()):
+            # Asked of the row alone: after a wait Postgres looks again at its own columns, and at nothing joined to it.
+            if not invitation or not cls.objects.filter(id=invitation.id, used_at=None).update(used_at=Now()):
                 return None
             user = User(email=(invitation.email or email).lower(), name=name, password=hashed)
             user.set_role(invitation.role)

@@ -204,9 +204,10 @@ def test_use_outlives_the_person_under_a_number(world: World) -> None:
 
 
 def test_I11_the_ledger_closes_over_replies_of_every_end(world: World, worker: InferenceWorker) -> None:
-    for number, script in enumerate(("tokens=9;rate=0", "tokens=20;rate=0;fail_at=5", "tokens=400;rate=100")):
+    for number, script in enumerate(("tokens=9;rate=0", "tokens=20;rate=0;fail_at=5", "tokens=2000;rate=100")):
         Conversation.start(world.owner, f"[[{script}]] Hello", f"c{number}")
     wait_for(lambda: UsageRecord.objects.count() == 2)
+    wait_for(lambda: world.owner.generations.filter(status="running").exists())
     for generation in world.owner.generations.filter(status="running"):
         generation.stop()
     wait_for(lambda: UsageRecord.objects.count() == 3)
