@@ -7,7 +7,7 @@ from allauth.account.auth_backends import AuthenticationBackend
 from django.conf import settings
 from django.http import HttpRequest
 
-from chat.models import User
+from chat.models import Audit, User
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -17,8 +17,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return bool(settings.IS_SIGNUP_OPEN)
 
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> Any:
+        """Where an administrator lets people in, the account waits until it is activated."""
         user.name = user.name or form.cleaned_data["email"].partition("@")[0]
-        return super().save_user(request, user, form, commit)
+        user.is_active = not settings.NEEDS_APPROVAL
+        saved = super().save_user(request, user, form, commit)
+        Audit.enter(saved, "user.signed_up", saved, request, is_active=saved.is_active)
+        return saved
 
 
 class AccountBackend(AuthenticationBackend):  # type: ignore[misc]

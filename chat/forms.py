@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
-from chat.models import Feedback, Generation, User
+from chat.models import Feedback, Generation, Invitation, User
 from chat.text import clean_text
 
 
@@ -120,3 +120,28 @@ class SetupForm(forms.Form):
             validate_password(values["password"], User(email=values.get("email", ""), name=values.get("name", "")))
         except ValidationError as error:
             self.add_error("password", error)
+
+
+class InvitationForm(SetupForm):
+    """Somebody who was invited; an invitation of one address takes no other."""
+
+    def __init__(self, invitation: Invitation, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if invitation.email:
+            self.fields["email"].initial = invitation.email
+            self.fields["email"].disabled = True
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"]).lower()
+        if User.objects.filter(email__iexact=email).exists():
+            raise ValidationError(_("There is an account with this address already: sign in with it."))
+        return email
+
+
+class InvitationRequestForm(forms.Form):
+    """An address that may be of a domain whose people make their own accounts."""
+
+    email = forms.EmailField(label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "username"}))
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).lower()

@@ -13,7 +13,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
 from chat import hints
-from chat.models import ShareLink, User
+from chat.models import Generation, ShareLink, User
 
 
 @receiver(post_delete, sender=Session)
@@ -27,6 +27,8 @@ def sockets_end_with_the_session(instance: Session, **_: Any) -> None:
 def sockets_follow_the_user(instance: User, created: bool = False, **_: Any) -> None:
     if not created:
         hints.check_sessions(instance.id)
+    if not instance.is_active:
+        Generation.stop_all_of(instance)
 
 
 @receiver(post_save, sender=User)

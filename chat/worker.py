@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 LOOK_AGAIN_S = 2.0
 ENGINE_LOST = "The model stopped working and is being started again."
+COUNTED = ("num_prompt_tokens", "num_completion_tokens", "busy_s", "energy_j")
 _running: InferenceWorker | None = None
 
 
@@ -76,7 +77,7 @@ class InferenceWorker:
     def stop(self, grace_s: float = 5) -> None:
         """Take nothing more and end what runs as interrupted, with its text; gives up after `grace_s`."""
         self._end_all(grace_s)
-        self._say(lambda: self.row.beat(state=Worker.State.STOPPED))
+        self._say(lambda: self.row.beat(state=Worker.State.STOPPED, **self._counted()))
 
     def _give_up(self) -> None:
         """The engine is lost: say so, end what runs, and leave."""
@@ -205,10 +206,17 @@ class InferenceWorker:
     def _beat(self) -> None:
         try:
             with borrowed():
-                self.row.beat()
+                self.row.beat(**self._counted())
                 self._end_unwanted()
         except (OperationalError, InterfaceError) as error:
             log.warning("worker.no_beat", error=type(error).__name__)
+
+    def _counted(self) -> dict[str, float | None]:
+        """What the engine says it did so far, for the row that the ledger is held against."""
+        if self.engine is None:
+            return {}
+        stats = self.engine.stats()
+        return {name: getattr(stats, name) for name in COUNTED}
 
     def _end_unwanted(self) -> None:
         """Cancel what was stopped, deleted or taken away, in case the word of it did not get here."""

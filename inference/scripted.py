@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from zlib import crc32
 
-from inference.contract import EngineInfo, GenerationRequest, ReasoningDelta, TextDelta
+from inference.contract import EngineInfo, EngineStats, GenerationRequest, ReasoningDelta, TextDelta
 from inference.errors import PromptTooLong
 from inference.loop import BEAT_S, EngineLoop
 from inference.run import BROKEN, OUT_OF_MEMORY, POISON, EngineRun, too_long
@@ -182,6 +182,7 @@ class ScriptedEngine(EngineLoop[ScriptedRun]):
         self._due: list[tuple[float, int, ScriptedRun]] = []
         self._waiting: deque[ScriptedRun] = deque()
         self._active: set[ScriptedRun] = set()
+        self._num_prompt_tokens = self._num_completion_tokens = 0
         self._thread.start()
 
     def open_run(self, request: GenerationRequest, on_cancel: Callable[[EngineRun], None]) -> ScriptedRun:
@@ -233,7 +234,19 @@ class ScriptedEngine(EngineLoop[ScriptedRun]):
             else:
                 self._push(run, run.next_due)
 
+    def stats(self) -> EngineStats:
+        active = list(self._active)
+        return EngineStats(
+            num_waiting=len(self._waiting),
+            num_running=len(active),
+            num_prompt_tokens=self._num_prompt_tokens + sum(run.prompt_tokens for run in active),
+            num_completion_tokens=self._num_completion_tokens + sum(run.completion_tokens for run in active),
+        )
+
     def _forget(self, run: ScriptedRun) -> None:
+        if run in self._active:
+            self._num_prompt_tokens += run.prompt_tokens
+            self._num_completion_tokens += run.completion_tokens
         self._active.discard(run)
         if run in self._waiting:
             self._waiting.remove(run)

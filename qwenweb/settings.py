@@ -89,9 +89,15 @@ DEADLINE_S = env_number("QWENWEB_DEADLINE_S", 900, least=1)
 if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
 
-IS_SIGNUP_OPEN = env_bool("QWENWEB_SIGNUP", default=False)
 HAS_PUBLIC_LINKS = env_bool("QWENWEB_PUBLIC_LINKS", default=False)
 LINK_DAYS = int(env_number("QWENWEB_LINK_DAYS", 90, least=1))
+# Nobody, anybody, anybody whom an administrator then lets in, or the owners of addresses in these domains.
+SIGNUP = env("QWENWEB_SIGNUP", "false").lower()
+IS_SIGNUP_OPEN = SIGNUP in {"true", "1", "yes", "approval"}
+NEEDS_APPROVAL = SIGNUP == "approval"
+SIGNUP_DOMAINS = [] if IS_SIGNUP_OPEN or SIGNUP in {"false", "0", "no"} else SIGNUP.replace(" ", "").split(",")
+if not all("." in domain.strip(".") and "@" not in domain for domain in SIGNUP_DOMAINS):
+    raise ImproperlyConfigured(f"QWENWEB_SIGNUP must be true, false, approval or domains, not “{SIGNUP}”.")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -185,6 +191,7 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: a missed sweep nee
 CELERY_BEAT_SCHEDULE = {
     # A sweep that waited longer than its period is stale: the next one does the same work.
     "sweep": {"task": "chat.tasks.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S, "queue": "default"}},
+    "roll-up": {"task": "chat.tasks.roll_up", "schedule": 600.0, "options": {"expires": 600, "queue": "default"}},
     "clear-sessions": {"task": "chat.tasks.clear_sessions", "schedule": 86400.0, "options": {"queue": "default"}},
 }
 

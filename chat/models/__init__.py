@@ -1,27 +1,38 @@
+from chat.models.audit import Audit
 from chat.models.conversation import Conversation, Turn, Window
 from chat.models.feedback import Feedback
 from chat.models.generation import Generation
+from chat.models.invitation import Invitation
 from chat.models.message import Message
+from chat.models.quota import Quota, QuotaSpent
 from chat.models.setup_link import SetupLink
 from chat.models.share_link import ShareLink
 from chat.models.share_revision import ShareRevision
 from chat.models.usage import UsageRecord
+from chat.models.usage_sum import RollUp, UsageSum, WorkerDay
 from chat.models.user import User
 from chat.models.worker import Worker
 from chat.refused import Refused
 
 __all__ = [
+    "Audit",
     "Conversation",
     "Feedback",
     "Generation",
+    "Invitation",
     "Message",
+    "Quota",
+    "QuotaSpent",
     "Refused",
+    "RollUp",
     "SetupLink",
     "ShareLink",
     "ShareRevision",
     "Turn",
     "UsageRecord",
+    "UsageSum",
     "User",
     "Window",
     "Worker",
+    "WorkerDay",
 ]

@@ -10,18 +10,24 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chat import hints
-from chat.context_window import refuse_over_long
+from chat.context_window import TEMPLATE_TOKENS, refuse_over_long
 from chat.markdown import title_from
 from chat.models.generation import Generation
 from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
+from chat.models.quota import Quota, QuotaSpent
 from chat.models.tree import Tree
 from chat.refused import Refused
 from chat.text import clean_text
 
 if TYPE_CHECKING:
     from chat.models.user import User
+
+
+class OctetLength(models.Func):
+    function = "octet_length"
+    output_field = models.IntegerField()
 
 
 class Turn(NamedTuple):
@@ -243,12 +249,14 @@ class Conversation(models.Model):
         self.active_leaf, self.last_active_at = reply, timezone.now()
         messages = [message, reply] if is_new_message else [reply]
         try:
-            execute_together(
-                self._own_statement(),
-                *(insert(each, *MESSAGE) for each in messages),
-                insert(generation, "id", "message_id", "requested_by_id", "client_id", *how),
-            )
-        except IntegrityError:
+            with Quota.admitting(self.owner_id, lambda: self._most_tokens(message, generation)) as reserved:
+                generation.reserved_tokens = reserved
+                execute_together(
+                    self._own_statement(),
+                    *(insert(each, *MESSAGE) for each in messages),
+                    insert(generation, "id", "message_id", "requested_by_id", "client_id", "reserved_tokens", *how),
+                )
+        except (IntegrityError, QuotaSpent):
             turn = self._turn_of(self.owner_id, client_id)
             if turn is None:
                 raise
@@ -258,6 +266,23 @@ class Conversation(models.Model):
         hints.wake()
         hints.conversation_changed(self.owner_id, self.id)
         return Turn(message, reply, generation)
+
+    def _most_tokens(self, message: Message, generation: Generation) -> int:
+        """How many tokens the reply to a message takes at most, its prompt included.
+
+        What the reply above took, its own text and the new message are all of the prompt. Where that is not known, a
+        token covers at least one byte.
+        """
+        above = Generation.objects.filter(message=message.parent_id, prompt_tokens__gt=0).first()
+        num_bytes = len(message.text.encode()) + TEMPLATE_TOKENS
+        if above:
+            return above.prompt_tokens + above.completion_tokens + num_bytes + generation.most_new_tokens
+        return self.most_prompt_tokens() + num_bytes + generation.most_new_tokens
+
+    def most_prompt_tokens(self) -> int:
+        """As many as all its messages have bytes: a token covers at least one."""
+        sums = self.messages.aggregate(num_bytes=models.Sum(OctetLength("text")), num_messages=models.Count("id"))
+        return int((sums["num_bytes"] or 0) + sums["num_messages"] * TEMPLATE_TOKENS)
 
     def _own_statement(self) -> Statement:
         """What makes this conversation point at its new leaf."""

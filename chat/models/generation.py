@@ -13,7 +13,9 @@ from chat import failures, hints, markdown
 from chat.models.again import Again
 from chat.models.ids import uuid7
 from chat.models.message import Message
+from chat.models.quota import Quota
 from chat.models.usage import UsageRecord
+from chat.models.user import User
 from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.reply_stream import Told
@@ -82,6 +84,7 @@ class Generation(Again):
     seed = models.PositiveBigIntegerField(null=True, blank=True)
     enable_thinking = models.BooleanField(null=True, blank=True)
 
+    reserved_tokens = models.PositiveIntegerField(default=0, db_default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     reasoning_tokens = models.PositiveIntegerField(default=0)
@@ -183,6 +186,12 @@ class Generation(Again):
         elif mine.running().update(stop_requested_at=Now()):
             hints.stop(self.id)
 
+    @classmethod
+    def stop_all_of(cls, user: User) -> None:
+        """End every reply that a person has open."""
+        for generation in cls.objects.open().filter(requested_by=user).select_related("message"):
+            generation.stop()
+
     def resume(self) -> None:
         """Queue a reply that ended too early again, to go on from the text it has; one that is open stays as it is.
 
@@ -193,11 +202,27 @@ class Generation(Again):
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
         ended_early = type(self).objects.filter(early | cut, id=self.id)
-        if ended_early.update(status=self.Status.QUEUED, queued_at=Now(), **NOT_ENDED):
+        if self._queue_again(ended_early):
             hints.wake()
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         elif not type(self).objects.open().filter(id=self.id).exists():
             raise Refused(_("This reply has nothing left to continue. Ask for another one."))
+
+    def _queue_again(self, ended_early: GenerationQuerySet) -> int:
+        """Whether it was still to be queued; raises QuotaSpent when there is no room for what comes."""
+        if not ended_early.exists():
+            return 0
+        with Quota.admitting(self.requested_by_id, self.most_tokens) as reserved:
+            return ended_early.update(status=self.Status.QUEUED, queued_at=Now(), reserved_tokens=reserved, **NOT_ENDED)
+
+    def most_tokens(self) -> int:
+        """How many tokens the next attempt takes at most, prompt and reply."""
+        known = self.prompt_tokens + self.completion_tokens or self.message.conversation.most_prompt_tokens()
+        return known + self.most_new_tokens
+
+    @property
+    def most_new_tokens(self) -> int:
+        return int(self.sampling.get("max_tokens") or settings.MAX_TOKENS)
 
     def finish(self, told: Told, started: Started | None, finished: Finished, **how: Any) -> str | None:
         """Store the end of this attempt with all that was told; the new status, or None when the attempt is stale."""
@@ -213,6 +238,7 @@ class Generation(Again):
         return self._end(
             status,
             told,
+            timings.energy_j,
             finish_reason=finished.reason,
             error_code=finished.failure.code if finished.failure else "",
             error_text=finished.failure.message if finished.failure else "",
@@ -244,7 +270,7 @@ class Generation(Again):
             error_text=WORKER_LOST,
         )
 
-    def _end(self, status: str, told: Told, **how: Any) -> str | None:
+    def _end(self, status: str, told: Told, energy_j: float | None = None, **how: Any) -> str | None:
         text, reasoning = clean_text(told.text), clean_text(told.reasoning)
         rendered = {"html": markdown.render(text), "reasoning_html": markdown.render(reasoning)}
         if self.repeats_id:
@@ -254,24 +280,32 @@ class Generation(Again):
             sums = {name: models.F(name) + how[name] for name in ADDED_UP if name in how}
             sums["reasoning_ms"] = models.F("reasoning_ms") + told.reasoning_ms
             if not mine.update(status=status, ended_at=Now(), **{**how, **sums}):
+                if not type(self).objects.filter(id=self.id).exists():
+                    self._enter_usage(status, how, energy_j)  # its chat was deleted; what it cost is not
                 return None
             Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
-            self._enter_usage(status, how)
+            self._enter_usage(status, how, energy_j)
         hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         return status
 
-    def _enter_usage(self, status: str, how: dict[str, Any]) -> None:
-        fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "device_s", "ttft_ms")
-        UsageRecord.objects.create(
+    def _enter_usage(self, status: str, how: dict[str, Any], energy_j: float | None) -> None:
+        fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "ttft_ms")
+        record = UsageRecord(
             generation_id=self.id,
             attempt=self.attempt,
-            user_id=self.requested_by_id,
+            user=User.objects.filter(id=self.requested_by_id).first(),
             user_pseudonym=self.requested_by_id,
-            model=how.get("model", self.model),
+            model=how.get("model") or self.model or (self.worker.model if self.worker else ""),
+            source=UsageRecord.Source.API if self.priority == self.Priority.API else UsageRecord.Source.PAGE,
+            worker_id=self.worker_id,
+            device_s=how.get("device_s") or None,
+            energy_j=energy_j,
             queue_ms=self.queue_ms,
             status=status,
             **{field: how[field] for field in fields if field in how},
         )
+        # Told again by a worker that did not hear of the first time, it is there already.
+        UsageRecord.objects.bulk_create([record], ignore_conflicts=True)
 
     @classmethod
     def statuses(cls, ids: Iterable[UUID]) -> dict[UUID, str]:

@@ -38,7 +38,15 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person of the team; the e-mail address is the name to sign in with."""
+    """A person of the team; the e-mail address is the name to sign in with.
+
+    The role is what Django's two marks say: administrators are superusers, auditors staff without being one.
+    """
+
+    class Role(models.TextChoices):
+        MEMBER = "member", _("Member")
+        AUDITOR = "auditor", _("Auditor: sees use and records, changes nothing")
+        ADMIN = "admin", _("Administrator")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(_("e-mail"), unique=True)
@@ -64,6 +72,42 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Addresses are kept in small letters: that is how they are looked up at sign-in."""
         super().clean()
         self.email = self.email.lower()
+
+    @property
+    def role(self) -> Role:
+        if self.is_superuser:
+            return self.Role.ADMIN
+        return self.Role.AUDITOR if self.is_staff else self.Role.MEMBER
+
+    @classmethod
+    def rights_of(cls, role: str) -> dict[str, bool]:
+        return {"is_superuser": role == cls.Role.ADMIN, "is_staff": role != cls.Role.MEMBER}
+
+    def set_role(self, role: str) -> None:
+        for name, value in self.rights_of(role).items():
+            setattr(self, name, value)
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        """Auditors may look at every record of the admin; none of them shows what people write."""
+        is_look = perm.partition(".")[2].startswith("view_") and self.role == self.Role.AUDITOR
+        return (self.is_active and is_look) or super().has_perm(perm, obj)  # type: ignore[arg-type]
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return (self.is_active and self.role == self.Role.AUDITOR) or super().has_module_perms(app_label)
+
+    def is_last_admin(self) -> bool:
+        """Whether nobody could administer this server without this person."""
+        others = type(self).objects.filter(is_superuser=True, is_active=True).exclude(id=self.id)
+        return self.is_superuser and self.is_active and not others.exists()
+
+    def deactivate(self) -> None:
+        """Nobody comes in as this person any more; open pages and running replies end, see chat.signals."""
+        self.is_active = False
+        self.save(update_fields=["is_active"])
+
+    def activate(self) -> None:
+        self.is_active = True
+        self.save(update_fields=["is_active"])
 
     def choose_language(self, code: str) -> None:
         """The language of the page for this person from now on; "" is that of the browser."""

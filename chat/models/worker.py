@@ -31,6 +31,12 @@ class Worker(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     beat_at = models.DateTimeField(db_default=Now(), db_index=True)
 
+    # What the engine counted since its start; the ledger is held against it.
+    num_prompt_tokens = models.BigIntegerField(default=0)
+    num_completion_tokens = models.BigIntegerField(default=0)
+    busy_s = models.FloatField(default=0)
+    energy_j = models.FloatField(null=True)
+
     def __str__(self) -> str:
         return f"{self.name} ({self.state})"
 
@@ -43,7 +49,7 @@ class Worker(models.Model):
         """Workers whose beat is younger than the lease, by the clock of Postgres."""
         return cls.objects.filter(beat_at__gt=Now() - cls.lease()).exclude(state=cls.State.STOPPED)
 
-    def beat(self, **changed: str | int) -> None:
+    def beat(self, **changed: str | float | None) -> None:
         """Say that the decode loop lives, and what changed with it."""
         type(self).objects.filter(id=self.id).update(beat_at=Now(), **changed)
 

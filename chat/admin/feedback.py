@@ -1,0 +1,36 @@
+"""What people think of replies, without what was written."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from chat.models import Feedback
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Votes with their reasons, to be read only."""
+
+    list_display = ("created_at", "value", "made_by", "reasons", "comment")
+    list_filter = ("value", "message__generation__model")
+    fields = list_display
+    readonly_fields = list_display
+
+    @admin.display(description=_("Model"))
+    def made_by(self, feedback: Feedback) -> str:
+        return feedback.message.generation.model
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
+        return super().get_queryset(request).select_related("message__generation")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Feedback | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Feedback | None = None) -> bool:
+        return False

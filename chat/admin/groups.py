@@ -1,0 +1,56 @@
+"""Groups of people: whose use is added up, and who shares a quota."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.contrib.auth.models import Group
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from chat.admin.audited import Audited
+from chat.models import User
+
+admin.site.unregister(Group)
+
+
+class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
+    members = forms.ModelMultipleChoiceField(
+        label=_("Members"),
+        queryset=User.objects.order_by("email"),
+        required=False,
+        widget=FilteredSelectMultiple(_("members"), is_stacked=False),
+    )
+
+    class Meta:
+        model = Group
+        fields = ("name",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["members"].initial = self.instance.user_set.all()
+
+
+@admin.register(Group)
+class GroupAdmin(Audited):
+    form = GroupForm
+    ordering = ("name",)
+    search_fields = ("name",)
+    list_display = ("name", "num_members")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        groups: QuerySet[Group] = super().get_queryset(request)
+        return groups.annotate(num_members=Count("user"))
+
+    @admin.display(description=_("members"), ordering="num_members")
+    def num_members(self, group: Any) -> int:
+        return int(group.num_members)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        form.instance.user_set.set(form.cleaned_data["members"])

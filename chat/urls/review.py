@@ -1,0 +1,18 @@
+"""The administrators' own pages beside those of Django's admin; auditors see them too."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from chat.admin import usage
+
+guarded = admin.site.admin_view
+
+urlpatterns = [
+    path("usage/", guarded(usage.usage), name="usage_review"),
+    path("usage.csv", guarded(usage.usage_csv), name="usage_review_csv"),
+    path("usage/.csv", RedirectView.as_view(pattern_name="usage_review_csv", query_string=True)),
+    path("workers/", guarded(usage.workers), name="workers"),
+]

@@ -1,0 +1,166 @@
+"""Who may come in where: a table of every route of the server and every actor. A route that is not in it fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from chat.models import Conversation, User
+from tests.chat.people import auditor, signed_in
+from tests.conftest import World
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What each actor gets: `in`, `out` (sent to sign-in), `none` (404 or 403), or `inside`, all but out.
+
+    A deactivated person is a stranger, whatever session they have.
+    """
+
+    anonymous: str
+    owner: str
+    others: str
+    auditor: str
+    admin: str
+
+    def expected(self, actor: str) -> str:
+        known = {"deactivated": self.anonymous, "team_mate": self.others, "outsider": self.others}
+        return known.get(actor) or str(getattr(self, actor))
+
+
+PUBLIC = Rule("in", "in", "in", "in", "in")
+SIGNED_IN = Rule("out", "in", "in", "in", "in")
+OWN = Rule("out", "in", "none", "none", "none")
+CLOSED = Rule("none", "none", "none", "none", "none")
+REVIEW = Rule("out", "out", "out", "in", "in")
+# Pages of Django's admin: some are about one row, which is not there, and say so in their own way.
+STAFF = Rule("out", "out", "out", "inside", "inside")
+ADMIN = Rule("out", "out", "out", "none", "inside")
+
+# By name. A new route gets a line here; a whole part of somebody else's code a prefix below.
+RULES: dict[str, Rule] = {
+    "new_chat": SIGNED_IN,
+    "conversation_create": SIGNED_IN,
+    "conversation_detail": OWN,
+    "c/<uuid:conversation_id>/": PUBLIC,  # leads to conversation_detail, and looks nothing up
+    "message_create": OWN,
+    "reply_create": OWN,
+    "conversation_rename": OWN,
+    "conversation_delete": OWN,
+    "chats": SIGNED_IN,
+    "cancellation_create": OWN,
+    "continuation_create": OWN,
+    "invitation_create": CLOSED,  # closed unless a domain may sign up
+    "invitation": CLOSED,  # for who has the token
+    "language_update": SIGNED_IN,
+    "model": SIGNED_IN,
+    "own_usage": SIGNED_IN,
+    "quota_notice": SIGNED_IN,
+    "setup": CLOSED,  # for who has the token
+    "healthz": PUBLIC,
+    "readyz": PUBLIC,
+    "usage_review": REVIEW,
+    "usage_review_csv": REVIEW,
+    "admin/usage/.csv": PUBLIC,  # leads to usage_review_csv, and looks nothing up
+    "workers": REVIEW,
+}
+
+# By the beginning of the route, the longest first.
+PREFIXES: dict[str, Rule] = {
+    "accounts/": PUBLIC,
+    "accounts/password/change/": SIGNED_IN,
+    "accounts/password/set/": SIGNED_IN,
+    "accounts/reauthenticate/": SIGNED_IN,
+    "accounts/email/": SIGNED_IN,
+    "accounts/logout/": PUBLIC,
+    "admin/": STAFF,
+    "admin/login/": PUBLIC,
+    "admin/logout/": PUBLIC,
+}
+
+# What adds, deletes or sets passwords in the admin.
+ADMIN_ONLY = re.compile(r"admin/\w+/\w+/(add|<path:object_id>/delete)/$|admin/.*/password/$")
+
+
+@dataclass(frozen=True)
+class Route:
+    path: str
+    name: str
+
+    @property
+    def rule(self) -> Rule | None:
+        for key in (self.name, self.path):
+            if key in RULES:
+                return RULES[key]
+        if ADMIN_ONLY.match(self.path):
+            return ADMIN
+        fitting = [prefix for prefix in PREFIXES if self.path.startswith(prefix)]
+        return PREFIXES[max(fitting, key=len)] if fitting else None
+
+    def address(self, known: dict[str, object]) -> str:
+        """The path with something in the place of each argument: what belongs to the owner where it is known."""
+        path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", self.path)
+        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(known.get(found[1], "x")), path)
+
+
+def routes() -> list[Route]:
+    return [Route(path, name) for path, name in _walk(get_resolver().url_patterns, "")]
+
+
+def _walk(patterns: Any, above: str) -> Iterator[tuple[str, str]]:
+    for pattern in patterns:
+        path = above + _plain(str(pattern.pattern))
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern):
+            yield path, pattern.name or ""
+
+
+def _plain(pattern: str) -> str:
+    return pattern.removeprefix("^").removesuffix("$").removesuffix("\\Z")
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert [route.path for route in routes() if route.rule is None] == []
+    known = {route.name for route in routes()} | {route.path for route in routes()}
+    assert set(RULES) <= known, "a rule for a route that is gone"
+
+
+def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None:
+    turn = Conversation.start(world.owner, "Hello", "c1")
+    known: dict[str, object] = {
+        "conversation_id": turn.message.conversation_id,
+        "message_id": turn.message.id,
+        "generation_id": turn.generation.id,
+        "object_id": world.owner.id,
+        "id": world.owner.id,
+    }
+    clients = {actor: signed_in(getattr(world, actor)) for actor in ("owner", "team_mate", "outsider", "admin")}
+    gone = User.objects.create(email="gone@example.org", name="Gone", is_staff=True, is_superuser=True, password="!")
+    clients |= {
+        "anonymous": Client(),
+        "auditor": signed_in(auditor(world.owner.password)),
+        "deactivated": signed_in(gone),
+    }
+    gone.deactivate()
+    wrong = []
+    for route in routes():
+        address = route.address(known)
+        method = "post" if clients["owner"].get(address).status_code == 405 and "logout" not in address else "get"
+        for actor, client in clients.items():
+            assert route.rule
+            expected, found = route.rule.expected(actor), _outcome(getattr(client, method)(address))
+            if found != expected and not (expected == "inside" and found != "out"):
+                wrong.append((address, actor, expected, found))
+    assert wrong == [], "\n".join(map(str, wrong))
+
+
+def _outcome(answer: Any) -> str:
+    if answer.status_code == 302 and "/login/?next=" in answer["Location"]:
+        return "out"
+    return "none" if answer.status_code in {403, 404} else "in"
