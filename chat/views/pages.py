@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TypedDict
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from chat import access
-from chat.models import Conversation, Message
+from chat.models import Conversation, Folder, Message
 from chat.views.chats import chat_list
 from chat.views.model import model_status
 from chat.views.signed_in import Request, signed_in
@@ -19,6 +22,13 @@ from chat.views.signed_in import Request, signed_in
 MODULES = sorted(
     f"js/{path.name}" for path in (settings.BASE_DIR / "static" / "js").glob("*.js") if path.stem != "early"
 )
+
+
+class Placed(TypedDict):
+    """Where a conversation is: in a folder, or nowhere and for a while."""
+
+    is_temporary: bool
+    folder: Folder | None
 
 
 @require_safe
@@ -30,7 +40,22 @@ def new_chat(request: Request) -> HttpResponse:
 @require_safe
 @signed_in
 def conversation_detail(request: Request, conversation_id: UUID) -> HttpResponse:
-    return page(request, access.conversation(request.user, conversation_id))
+    """The conversation; with `at`, on the branch that has this message."""
+    conversation = access.conversation(request.user, conversation_id)
+    with suppress(ValueError):
+        conversation.open_at(UUID(request.GET.get("at", "")))
+    return page(request, conversation)
+
+
+def placed(request: Request, conversation: Conversation | None = None) -> Placed:
+    """Where the conversation is; for a new one, where the address says that it is to be."""
+    if conversation:
+        return {"is_temporary": conversation.is_temporary, "folder": conversation.folder}
+    try:
+        folder = access.folder(request.user, UUID(request.GET["folder"])) if "folder" in request.GET else None
+    except ValueError:
+        raise BadRequest("This is no folder.") from None
+    return {"is_temporary": "temporary" in request.GET, "folder": folder}
 
 
 def _just_deleted(conversation: Conversation | None, message_id: str) -> Message | None:
@@ -48,6 +73,7 @@ def page(
 ) -> HttpResponse:
     """The page with a conversation, or a new chat; with what was typed and why it was refused, if it was."""
     context = {
+        **placed(request, conversation),
         "conversation": conversation,
         "messages": conversation.branch() if conversation else [],
         "chats": chat_list(request),

@@ -12,3 +12,7 @@ import "./chat-sidebar.js";
 import "./theme-switch.js";
 import "./page-dialog.js";
 import "./popover-menu.js";
+import "./search-box.js";
+import "./chat-renaming.js";
+import "./reading-mark.js";
+import "./shortcuts.js";

@@ -15,7 +15,9 @@ export class ChatLog extends HTMLElement {
   follower = new ScrollFollower(this.view, /** @type {HTMLElement} */ (this.querySelector("[data-jump]")));
 
   connectedCallback() {
-    this.follower.toEnd();
+    const named = document.getElementById(location.hash.slice(1));
+    if (named) named.scrollIntoView();
+    else this.follower.toEnd();
     new ResizeObserver(() => this.isBusy && this.follower.grown()).observe(this.view);
     this.addEventListener("reply:start", () => this.#started());
     this.addEventListener("reply:drawn", () => this.follower.grown());
