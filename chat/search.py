@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -54,7 +54,7 @@ def search(user: User, query: str) -> list[Found]:
     terms = _terms(query)
     if not terms:
         return []
-    params = {
+    params: dict[str, Any] = {
         "owner": user.id,
         "words": " & ".join(_lexemes(terms)),
         "pieces": [f"%{term}%" for term in terms if len(term) > 2 and _UNSPACED.match(term)],

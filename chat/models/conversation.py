@@ -269,7 +269,7 @@ class Conversation(Organised):
         return mine.order_by("-last_active_at", "-id")
 
     @classmethod
-    def with_state(cls, listed: models.QuerySet[Self]) -> models.QuerySet[Self]:
+    def with_state(cls, listed: models.QuerySet[Self]) -> models.QuerySet[Any]:
         """Each with the state of its newest reply (`reply_status`, `reply_ended_at`), which the list shows."""
         return listed.annotate(
             reply_status=F("active_leaf__generation__status"), reply_ended_at=F("active_leaf__generation__ended_at")

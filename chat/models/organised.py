@@ -58,7 +58,7 @@ class Organised(models.Model):
 
     def read(self) -> None:
         """The owner sees it now: nothing in it is unread, and a temporary one is open."""
-        mine = type(self)._base_manager.filter(id=self.id)
+        mine = type(self)._base_manager.filter(pk=self.pk)
         unread = models.Q(read_at=None) | models.Q(active_leaf__generation__ended_at__gt=models.F("read_at"))
         is_news = mine.filter(unread).exists()
         if is_news:
@@ -71,7 +71,7 @@ class Organised(models.Model):
     def close(self) -> None:
         """The page of a temporary conversation was left."""
         if self.is_temporary:
-            type(self)._base_manager.filter(id=self.id).update(expires_at=Now() + self.KEPT_CLOSED)
+            type(self)._base_manager.filter(pk=self.pk).update(expires_at=Now() + self.KEPT_CLOSED)
 
     def _place(self, **where: object) -> None:
         for name, value in where.items():
