@@ -10,7 +10,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from chat.models import Conversation, Generation, Message, ShareLink, ShareRevision, User
+from chat.models import Conversation, Folder, Generation, Message, ShareLink, ShareRevision, User
 from chat.models.share_link import ShareLinkQuerySet
 
 TICKET_S = 60
@@ -27,6 +27,18 @@ def conversations(user: User) -> QuerySet[Conversation]:
 
 def conversation(user: User, conversation_id: UUID) -> Conversation:
     return _only(Conversation.objects.filter(owner=user, id=conversation_id))
+
+
+def archived(user: User) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(owner=user, archived_at__isnull=False, expires_at=None).order_by("-archived_at")
+
+
+def folders(user: User) -> QuerySet[Folder]:
+    return Folder.objects.filter(owner=user)
+
+
+def folder(user: User, folder_id: UUID) -> Folder:
+    return _only(Folder.objects.filter(owner=user, id=folder_id))
 
 
 def message(user: User, conversation_id: UUID, message_id: UUID) -> Message:

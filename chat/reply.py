@@ -173,6 +173,7 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     """
     reply = generation.message
     by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id])}
+    system = [ChatMessage("system", text) for (text,) in execute(SYSTEM_PROMPT, [reply.conversation_id])]
     branch: list[ChatMessage] = []
     above = reply.parent_id
     while above:
@@ -182,11 +183,18 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     if generation.length and generation.source_id in by_id:
         branch.insert(0, ChatMessage("assistant", by_id[generation.source_id][2]))
         branch.insert(0, ChatMessage("user", ANOTHER_LENGTH[generation.length]))
-    return tuple(branch[::-1])
+    return (*system, *branch[::-1])
 
 
 ANOTHER_LENGTH = {
     "shorter": "Write your last answer again, but much shorter. Keep its language and what matters most.",
     "longer": "Write your last answer again, but longer and with more detail. Keep its language.",
 }
+
+
+SYSTEM_PROMPT = """
+    SELECT folder.system_prompt FROM chat_conversation conversation
+    JOIN chat_folder folder ON folder.id = conversation.folder_id
+    WHERE conversation.id = %s AND folder.system_prompt <> ''
+"""
 MESSAGES = "SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
-from chat.models import Message, RollUp
+from chat.models import Conversation, Message, RollUp
 from chat.sweeper import interrupt_orphans
 
 
@@ -20,6 +20,7 @@ def wake() -> None:
 def sweep() -> None:
     interrupt_orphans()
     Message.finish_deletions()
+    Conversation.remove_expired()
 
 
 @shared_task

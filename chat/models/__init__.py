@@ -1,6 +1,7 @@
 from chat.models.audit import Audit
 from chat.models.conversation import Conversation, Turn, Window
 from chat.models.feedback import Feedback
+from chat.models.folder import Folder
 from chat.models.generation import Generation
 from chat.models.invitation import Invitation
 from chat.models.message import Message
@@ -18,6 +19,7 @@ __all__ = [
     "Audit",
     "Conversation",
     "Feedback",
+    "Folder",
     "Generation",
     "Invitation",
     "Message",

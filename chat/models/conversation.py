@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,12 +17,14 @@ from chat.models.generation import Generation
 from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
+from chat.models.organised import Organised
 from chat.models.quota import Quota, QuotaSpent
 from chat.models.tree import Tree
 from chat.refused import Refused
 from chat.text import clean_text
 
 if TYPE_CHECKING:
+    from chat.models.folder import Folder
     from chat.models.user import User
 
 
@@ -47,7 +50,7 @@ class Window(NamedTuple):
     earlier: UUID | None
 
 
-class Conversation(models.Model):
+class Conversation(Organised):
     """A tree of messages that belongs to one person; `active_leaf` says which branch the page opens on."""
 
     TITLE_LENGTH = 200
@@ -67,17 +70,24 @@ class Conversation(models.Model):
         active_leaf_id: UUID | None
 
     class Meta:
-        indexes = (models.Index(fields=["owner", "-last_active_at", "-id"], name="conversation_newest_first"),)
+        indexes = (
+            models.Index(fields=["owner", "-last_active_at", "-id"], name="conversation_newest_first"),
+            models.Index(fields=["expires_at"], name="conversation_temporary", condition=Q(expires_at__isnull=False)),
+        )
 
     def __str__(self) -> str:
         # Without the title: this is what administrators see, and logs.
         return f"conversation {self.id}"
 
     @classmethod
-    def start(cls, owner: User, text: str, client_id: str) -> Turn:
+    def start(
+        cls, owner: User, text: str, client_id: str, *, folder: Folder | None = None, is_temporary: bool = False
+    ) -> Turn:
         """A new conversation with its first turn. The same `client_id` again gives the turn that is there already."""
         text = cls._accepted(text)
-        conversation = cls(owner=owner, title=title_from(text))
+        conversation = cls(owner=owner, title=title_from(text), folder=folder)
+        if is_temporary:
+            conversation.expires_at = timezone.now() + cls.TEMPORARY_FOR
         return conversation._add_turn(text, client_id, parent=None)
 
     def ask(self, text: str, client_id: str, parent: UUID | None = None) -> Turn:
@@ -287,7 +297,7 @@ class Conversation(models.Model):
     def _own_statement(self) -> Statement:
         """What makes this conversation point at its new leaf."""
         if self._state.adding:
-            return insert(self, "id", "owner_id", "title", "active_leaf_id", "created_at", "last_active_at")
+            return insert(self, *CONVERSATION)
         sql = "UPDATE chat_conversation SET active_leaf_id = %s, last_active_at = %s WHERE id = %s"
         return sql, (self.active_leaf_id, self.last_active_at, self.id)
 
@@ -304,8 +314,33 @@ class Conversation(models.Model):
 
     @classmethod
     def listed(cls, owner: User) -> models.QuerySet[Self]:
-        """A person's conversations, newest first, as the sidebar shows them."""
-        return cls.objects.filter(owner=owner).order_by("-last_active_at", "-id")
+        """A person's conversations, newest first, as the sidebar shows them: without archived and temporary ones."""
+        mine = cls.objects.filter(owner=owner, archived_at=None, expires_at=None)
+        return mine.order_by("-last_active_at", "-id")
+
+    @classmethod
+    def with_state(cls, listed: models.QuerySet[Self]) -> models.QuerySet[Any]:
+        """Each with the state of its newest reply (`reply_status`, `reply_ended_at`), which the list shows."""
+        return listed.annotate(
+            reply_status=F("active_leaf__generation__status"), reply_ended_at=F("active_leaf__generation__ended_at")
+        )
+
+    @classmethod
+    def remove_expired(cls) -> int:
+        """Delete the temporary conversations whose time is over; how many there were."""
+        expired = list(cls.objects.filter(expires_at__lt=Now())[:100])
+        for conversation in expired:
+            conversation.remove()
+        return len(expired)
+
+    def open_at(self, message_id: UUID) -> None:
+        """Show the branch that has this message, for now: nothing is stored."""
+        if self.messages.filter(id=message_id, deleted_at=None).exists():
+            self.active_leaf_id = self._tree().newest_leaf(message_id)
 
 
+CONVERSATION = (
+    *("id", "owner_id", "title", "active_leaf_id", "created_at", "last_active_at"),
+    *("folder_id", "expires_at"),
+)
 MESSAGE = ("id", "conversation_id", "parent_id", "role", "text", "created_at")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from chat.views import (
@@ -47,6 +47,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/title/", conversations.conversation_rename, name="conversation_rename"),
     path("c/<uuid:conversation_id>/deletion/", conversations.conversation_delete, name="conversation_delete"),
     path("chats/", chats.chats, name="chats"),
+    path("", include("chat.urls.finding")),
     path("generations/<uuid:generation_id>/cancellation/", generations.cancellation_create, name="cancellation_create"),
     path("generations/<uuid:generation_id>/continuation/", generations.continuation_create, name="continuation_create"),
     path("invitation/", invitations.invitation_create, name="invitation_create"),

@@ -43,15 +43,19 @@ def chat_list(request: Request) -> ChatList:
     """What the list shows: from `before` on, or as many as `size` says are on the screen already."""
     before = request.GET.get("before", "")
     size = _size(request.GET.get("size", ""))
-    found = access.conversations(request.user).only("id", "title", "last_active_at")
-    found = found.annotate(is_shared=ShareLink.of_listed())
+    names = ("id", "title", "last_active_at", "pinned_at", "read_at")
+    listed = Conversation.with_state(access.conversations(request.user).only(*names))
+    listed = listed.annotate(is_shared=ShareLink.of_listed())
+    found = listed.filter(pinned_at=None)
     last_shown = None
     if before:
         last_shown, last_id = _parsed(before)
         found = found.filter(Q(last_active_at__lt=last_shown) | Q(last_active_at=last_shown, id__lt=last_id))
     rows: list[Conversation] = list(found[: size + 1])
     cursor = f"{rows[size - 1].last_active_at.isoformat()}_{rows[size - 1].id}" if len(rows) > size else ""
-    return ChatList(_grouped(rows[:size], last_shown, _zone(request)), cursor)
+    groups = _grouped(rows[:size], last_shown, _zone(request))
+    pinned = [] if before else list(listed.filter(pinned_at__isnull=False).order_by("-pinned_at")[:LARGEST_PAGE])
+    return ChatList([(_("Pinned"), pinned), *groups] if pinned else groups, cursor)
 
 
 def _size(value: str) -> int:

@@ -20,13 +20,13 @@ from chat.views.signed_in import Request, signed_in
 def conversation_rename(request: Request, conversation_id: UUID) -> HttpResponse:
     conversation = access.conversation(request.user, conversation_id)
     if request.method == "GET":
-        return _dialog(request, "chat/_rename.html", conversation, title=conversation.title)
+        return dialog(request, "chat/_rename.html", conversation, title=conversation.title)
     title = request.POST.get("title", "")
     try:
         conversation.rename(title)
     except Refused as refused:
-        return _dialog(request, "chat/_rename.html", conversation, title=title, refusal=str(refused))
-    return _done(request, reverse("conversation_detail", args=[conversation_id]))
+        return dialog(request, "chat/_rename.html", conversation, title=title, refusal=str(refused))
+    return done(request, reverse("conversation_detail", args=[conversation_id]))
 
 
 @require_http_methods(["GET", "POST"])
@@ -35,21 +35,21 @@ def conversation_delete(request: Request, conversation_id: UUID) -> HttpResponse
     """Ask first (GET), then delete."""
     conversation = access.conversation(request.user, conversation_id)
     if request.method == "GET":
-        return _dialog(request, "chat/_delete.html", conversation)
+        return dialog(request, "chat/_delete.html", conversation)
     conversation.remove()
     if request.htmx.current_url_abs_path == reverse("conversation_detail", args=[conversation_id]):
         return HttpResponseClientRedirect(reverse("new_chat"))
-    return _done(request, reverse("new_chat"))
+    return done(request, reverse("new_chat"))
 
 
-def _dialog(request: Request, template: str, conversation: Conversation, **shown: str) -> HttpResponse:
+def dialog(request: Request, template: str, conversation: Conversation, **shown: object) -> HttpResponse:
     """The dialog's content; a page of its own where there is no script to open it."""
     context = {"conversation": conversation, "dialog": template, **shown}
     status = 422 if "refusal" in shown else 200
     return render(request, template if request.htmx else "chat/dialog.html", context, status=status)
 
 
-def _done(request: Request, address: str) -> HttpResponse:
+def done(request: Request, address: str) -> HttpResponse:
     if not request.htmx:
         return redirect(address)
     response = HttpResponse(status=204)

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from chat import access
 from chat.forms import AnotherReplyForm, MessageForm, ReplyForm
 from chat.models import Conversation, Message, Refused, Turn
-from chat.views.pages import page
+from chat.views.pages import page, placed
 from chat.views.signed_in import Request, signed_in
 
 
@@ -25,7 +25,7 @@ def conversation_create(request: Request) -> HttpResponse:
     """A new conversation with its first turn."""
     form = valid(MessageForm(request.POST))
     try:
-        turn = Conversation.start(request.user, form["text"], form["client_id"])
+        turn = Conversation.start(request.user, form["text"], form["client_id"], **placed(request))
     except Refused as refused:
         return refusal(request, refused, None, form["text"])
     return _answer(request, turn)

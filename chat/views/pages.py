@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from chat import access
-from chat.models import Conversation, Message, Window
+from chat.models import Conversation, Folder, Message, Window
 from chat.views.chats import chat_list
 from chat.views.model import model_status
 from chat.views.signed_in import Request, signed_in
@@ -19,6 +21,13 @@ from chat.views.signed_in import Request, signed_in
 MODULES = sorted(
     f"js/{path.name}" for path in (settings.BASE_DIR / "static" / "js").glob("*.js") if path.stem != "early"
 )
+
+
+class Placed(TypedDict):
+    """Where a conversation is: in a folder, or nowhere and for a while."""
+
+    is_temporary: bool
+    folder: Folder | None
 
 
 @require_safe
@@ -30,17 +39,37 @@ def new_chat(request: Request) -> HttpResponse:
 @require_safe
 @signed_in
 def conversation_detail(request: Request, conversation_id: UUID) -> HttpResponse:
-    return page(request, access.conversation(request.user, conversation_id))
+    """The conversation; with `at`, on the branch that has this message."""
+    conversation = access.conversation(request.user, conversation_id)
+    if place := _id_in(request, "at"):
+        conversation.open_at(place)
+    return page(request, conversation)
 
 
-def _just_deleted(conversation: Conversation | None, message_id: str) -> Message | None:
-    """The message that a page without script offers to bring back."""
+def _id_in(request: Request, name: str) -> UUID | None:
+    """The id that a part of the address is; None where it is none."""
     try:
-        wanted = UUID(message_id)
+        return UUID(request.GET.get(name, ""))
     except ValueError:
         return None
-    deleted = conversation.messages.filter(id=wanted, deleted_at__isnull=False) if conversation else None
-    return deleted.first() if deleted else None
+
+
+def placed(request: Request, conversation: Conversation | None = None) -> Placed:
+    """Where the conversation is; for a new one, where the address says that it is to be."""
+    if conversation:
+        return {"is_temporary": conversation.is_temporary, "folder": conversation.folder}
+    try:
+        folder = access.folder(request.user, UUID(request.GET["folder"])) if "folder" in request.GET else None
+    except ValueError:
+        raise BadRequest("This is no folder.") from None
+    return {"is_temporary": "temporary" in request.GET, "folder": folder}
+
+
+def _just_deleted(conversation: Conversation | None, message_id: UUID | None) -> Message | None:
+    """The message that a page without script offers to bring back."""
+    if not conversation or not message_id:
+        return None
+    return conversation.messages.filter(id=message_id, deleted_at__isnull=False).first()
 
 
 def page(
@@ -49,8 +78,10 @@ def page(
     """The page with a conversation, or a new chat; with what was typed and why it was refused, if it was."""
     window = Window([], None)
     if conversation:  # "all" is for who has no script to fetch the rest with
-        window = Window(conversation.branch(), None) if "all" in request.GET else conversation.window()
+        is_whole = "all" in request.GET
+        window = Window(conversation.branch(), None) if is_whole else conversation.window(start=_id_in(request, "at"))
     context = {
+        **placed(request, conversation),
         "conversation": conversation,
         "messages": window.messages,
         "earlier": window.earlier,
@@ -61,7 +92,7 @@ def page(
         "text": text,
         "refusal": refusal,
         "is_branch": "branched" in request.GET,
-        "deleted": _just_deleted(conversation, request.GET.get("deleted", "")),
+        "deleted": _just_deleted(conversation, _id_in(request, "deleted")),
         "modules": MODULES,
     }
     return render(request, "chat/page.html", context, status=422 if refusal else 200)

@@ -20,3 +20,7 @@ import "./hidden-tab.js";
 import "./viewport.js";
 import "./drawer-swipe.js";
 import "./trouble.js";
+import "./search-box.js";
+import "./chat-renaming.js";
+import "./reading-mark.js";
+import "./shortcuts.js";

@@ -75,15 +75,21 @@ class ChatSidebar extends HTMLElement {
 
   #refresh() {
     // A menu that is open belongs to an item of the list, which must not be taken away under it.
-    if (this.querySelector("#chats :popover-open")) return this.#refreshSoon();
+    if (this.querySelector("#chats :is(:popover-open, .chats__title)")) return this.#refreshSoon();
     const size = this.querySelectorAll(".chats__item").length;
     htmx.ajax("GET", `/chats/?size=${size}`, { target: "#chats", swap: "innerHTML" });
+  }
+
+  /** What is to be seen of other chats in the title: one that is written, or one that is finished and unread. */
+  #mark() {
+    if (this.querySelector(".chats__state--unread")) return "● ";
+    return this.querySelector(".chats__state--running") ? "… " : "";
   }
 
   #markCurrent() {
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (this.querySelectorAll(".chats__link"))) {
       const isCurrent = link.pathname === location.pathname;
-      if (isCurrent) document.title = `${link.textContent?.trim()} · qwenweb`;
+      if (isCurrent) document.title = `${this.#mark()}${link.textContent?.trim()} · qwenweb`;
       if (isCurrent) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
