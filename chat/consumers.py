@@ -32,7 +32,7 @@ from chat.hub import hub
 from chat.language import is_spoken
 from chat.models import Generation, User
 from chat.reply_stream import Cursor
-from chat.stages import Stage, stage_of
+from chat.stages import Stage, stage_of, stages
 
 log = structlog.get_logger()
 
@@ -269,7 +269,7 @@ def _user_of(session_key: str) -> User | None:
 
 def _followed(user: User, generation_id: UUID) -> tuple[Generation, Stage]:
     generation = access.generation(user, generation_id)
-    return generation, stage_of(generation.status)
+    return generation, stages([generation_id]).get(generation_id) or stage_of(generation.status)
 
 
 def _parsed(text: str | None, longest: int) -> Frame:
