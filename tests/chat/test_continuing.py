@@ -34,12 +34,12 @@ def whole_reply(world: World, question: str = QUESTION) -> Message:
     return Message.objects.get(id=turn.reply.id)
 
 
-def wait_for_end(turn: Turn, status: str = "completed") -> Generation:
+def wait_for_end(turn: Turn, status: str = "completed", timeout_s: float = 10) -> Generation:
     def ended() -> bool:
         turn.generation.refresh_from_db()
         return turn.generation.is_over
 
-    wait_for(ended)
+    wait_for(ended, timeout_s)
     turn.reply.refresh_from_db()
     assert turn.generation.status == status
     return turn.generation

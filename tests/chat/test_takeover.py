@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -30,8 +31,8 @@ from tests.conftest import World, wait_for
 def working(name: str) -> Iterator[InferenceWorker]:
     worker = InferenceWorker(name, "cpu")
     worker.start()
-    wait_for(lambda: Worker.objects.filter(name=name, state=Worker.State.READY).exists())
     try:
+        wait_for(lambda: Worker.objects.filter(name=name, state=Worker.State.READY).exists(), timeout_s=60)
         yield worker
     finally:
         worker.stop()
@@ -305,3 +306,39 @@ def test_a_drained_worker_is_none_that_people_wait_for(world: World, gpu: Worker
     gpu.drain()
     stages._waiting.cache_clear()
     assert stages.stage_of("queued").stage == "no_worker"
+
+
+@pytest.mark.model
+def test_a_greedy_reply_of_the_default_model_is_the_same_text_after_a_takeover(
+    world: World, default_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inference.engine import LocalEngine
+
+    monkeypatch.setattr(worker_module, "LOOK_AGAIN_S", 0.05)
+    engine = LocalEngine.open(default_model_dir)
+    monkeypatch.setattr(worker_module, "open_engine", lambda *_: engine)
+    shut_down = engine.shutdown
+    monkeypatch.setattr(engine, "shutdown", lambda: None)  # loading it twice would take too long
+
+    def asked(client_id: str) -> Turn:
+        turn = Conversation.start(world.owner, "Write a Python function that reverses a list.", client_id)
+        Generation.objects.filter(id=turn.generation.id).update(sampling={"temperature": 0, "max_tokens": 30})
+        return turn
+
+    try:
+        with working("first") as first:
+            whole = asked("whole")
+            wait_for_end(whole, timeout_s=60)
+            turn = asked("cut")
+            wait_for(lambda: num_told(turn, "text") > 3, timeout_s=60)
+            go_still(first)
+            rescue_orphans()
+            shown = Message.objects.get(id=turn.reply.id).text
+            for reply in list(first._replies.values()):
+                reply.cancel()
+            with working("second"):
+                made = wait_for_end(turn, timeout_s=60)
+    finally:
+        shut_down()
+    assert 0 < len(shown) < len(turn.reply.text)
+    assert (turn.reply.text, made.num_lost, made.completion_tokens) == (whole.reply.text, 1, 30)
