@@ -174,10 +174,17 @@ class InferenceWorker:
         log.info("worker.plan", plan=info.plan, adapters=list(info.adapters))
         return True
 
+    def _num_free(self) -> int:
+        """How many replies it can take now."""
+        assert self.engine
+        if self._is_draining or not self.engine.is_healthy():
+            return 0
+        return self.engine.info.num_slots - len(self._replies)
+
     def _claim(self) -> bool:
         assert self.engine
-        num_free = self.engine.info.num_slots - len(self._replies)
-        if num_free <= 0 or self._is_draining or not self.engine.is_healthy():
+        num_free = self._num_free()
+        if num_free <= 0:
             return True
         claimed = Generation.held(self.row, {*self._replies, *self._failed}) if self._was_cut_off else []
         self._was_cut_off = True  # unless this comes back whole

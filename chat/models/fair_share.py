@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.conf import settings
 from django.db import connection, models
 from django.db.models.functions import Now
@@ -34,11 +36,13 @@ class FairShare(models.Model):
         return f"share of {self.user_id or f'class {self.priority}'}"
 
     @classmethod
-    def charge(cls, user_id: object, priority: int, device_s: float) -> None:
+    def charge(cls, user_id: UUID, priority: int, device_s: float) -> None:
         """Add the time on a device that a reply took."""
         if device_s <= 0:
             return
         with connection.cursor() as cursor:
+            whose: str
+            value: UUID | int
             for whose, value in (("user_id", user_id), ("priority", priority)):
                 cursor.execute(CHARGE.format(whose=whose), [value, device_s, cls.HALF_LIFE_S])
 

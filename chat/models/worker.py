@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from django.conf import settings
 from django.db import models
@@ -63,11 +63,8 @@ class Worker(models.Model):
         lately = cls.objects.filter(beat_at__gt=Now() - timedelta(days=1))
         last = lately.order_by("name", "-started_at").distinct("name").values("id")
         running = models.Count("generations", filter=models.Q(generations__status="running"))
-        return (
-            cls.objects.filter(id__in=last)
-            .annotate(num_running=running, age=Now() - models.F("beat_at"))
-            .order_by("name")
-        )
+        found = cls.objects.filter(id__in=last).annotate(num_running=running, age=Now() - models.F("beat_at"))
+        return cast("models.QuerySet[Self]", found.order_by("name"))
 
     @property
     def condition(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -206,7 +207,7 @@ async def test_a_move_is_told_when_it_takes_more_than_two_seconds(world: World, 
         handed_over_at = time.monotonic()
         await db(lose, gpu)
         await db(Worker.objects.update, beat_at=timezone.now() + timedelta(minutes=1), num_slots=0)
-        frame = {}
+        frame: dict[str, Any] = {}
         while frame.get("stage") != "moving":
             frame = (await frames_until(socket, "reply.status"))[-1]
         assert time.monotonic() - handed_over_at > 1.8

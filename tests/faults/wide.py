@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class WideStack(RunningStack):
             **env,
         )
         self._env["QWENWEB_ORIGINS"] = f"{self.url},http://127.0.0.1:{self.second_port}"
+        self._hands = ThreadPoolExecutor(1)
         self._others: dict[str, Program] = {}
 
     @property
@@ -59,8 +61,7 @@ class WideStack(RunningStack):
         return self._env | {"DJANGO_SETTINGS_MODULE": "qwenweb.settings"}
 
     def start(self, timeout_s: float = 90) -> None:
-        self.postgres.start()
-        self.valkey.start()
+        self.mend()
         super().start(timeout_s)
         env, log = self.django_env, self.data_dir.parent
         probe = HttpProbe("127.0.0.1", self.second_port, "/healthz")
@@ -83,6 +84,10 @@ class WideStack(RunningStack):
 
     def mend(self) -> None:
         """Heal the lines, wake who sleeps, and start what `manage.py up` does not start again by itself."""
+        # The kernel ends a process with the thread that started it, so that must be one that stays.
+        self._hands.submit(self._mend).result()
+
+    def _mend(self) -> None:
         for line in self.lines.values():
             line.heal()
         for child in psutil.Process().children(recursive=True):
@@ -115,6 +120,7 @@ class WideStack(RunningStack):
         self.postgres.stop()
         for line in self.lines.values():
             line.stop()
+        self._hands.shutdown()
         return status
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
