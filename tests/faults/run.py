@@ -23,5 +23,6 @@ async def run(stack: WideStack, sessions: list[str], case: Case, seed: int) -> l
     except (TimeoutError, RuntimeError, OSError) as error:
         await asyncio.to_thread(stack.mend)
         return [*ledger.breaks(), f"I3 I12: {type(error).__name__} {error}"]
-    await asyncio.to_thread(stack.wait_for_workers)
+    finally:
+        await asyncio.to_thread(stack.wait_for_workers)
     return ledger.breaks()

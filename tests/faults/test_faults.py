@@ -17,8 +17,6 @@ SLICE = (
     "worker killed before the first word",
     "worker terminated for a deploy",
     "worker asleep for 4 s, then awake",
-    "Valkey loses everything",
-    "one person floods",
 )
 
 

@@ -20,11 +20,11 @@ from tests.stack import RunningStack, free_port
 
 # Deaths are noticed soon, and leaving does not take long.
 SHORT = {
-    "QWENWEB_HEARTBEAT_S": "0.3",
-    "QWENWEB_LEASE_S": "1.5",
+    "QWENWEB_HEARTBEAT_S": "0.4",
+    "QWENWEB_LEASE_S": "3",
     "QWENWEB_SWEEP_S": "0.4",
     "QWENWEB_DRAIN_S": "0.5",
-    "QWENWEB_SCRIPT": "stall_s=1",
+    "QWENWEB_SCRIPT": "stall_s=2",
 }
 WORKER = ["-m", "celery", "-A", "qwenweb", "worker", "-P", "threads", "-Q", "gpu", "-c", "2", "-n", "gpu1@%h"]
 ALONE = ["--without-gossip", "--without-mingle"]
@@ -76,10 +76,11 @@ class WideStack(RunningStack):
 
     def wait_for_workers(self, num: int = 2, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
-        living = "state = 'ready' AND NOT is_draining AND beat_at > now() - interval '1.5 s'"
+        living = "state = 'ready' AND NOT is_draining AND beat_at > now() - interval '2 s'"
         while self.sql(f"SELECT count(*) FROM chat_worker WHERE {living}") != [(num,)]:
             if time.monotonic() > deadline:
                 raise RuntimeError("The workers did not come.")
+            self.mend()  # one that was told to end may have taken its time
             time.sleep(0.1)
 
     def mend(self) -> None:
@@ -113,15 +114,15 @@ class WideStack(RunningStack):
 
     def stop(self) -> int:
         self.mend()
-        status = super().stop()
-        for program in self._others.values():
-            program.stop()
-        self.valkey.stop()
-        self.postgres.stop()
-        for line in self.lines.values():
-            line.stop()
-        self._hands.shutdown()
-        return status
+        try:
+            return super().stop()
+        finally:
+            self.process.kill()
+            for program in (*self._others.values(), self.valkey, self.postgres):
+                program.stop()
+            for line in self.lines.values():
+                line.stop()
+            self._hands.shutdown()
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
         """Ask Postgres itself, past the line that may be broken."""
