@@ -31,12 +31,14 @@ class Proxy:
         self.refuses = False
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="proxy", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self._thread.start()
         assert self._is_open.wait(10)
 
     def stop(self) -> None:
         self.reset()
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
 
     def reset(self) -> None:
         """Cut every connection, without a farewell."""
@@ -52,6 +54,12 @@ class Proxy:
         self.port = server.sockets[0].getsockname()[1]
         self._is_open.set()
         self._loop.run_forever()
+        server.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
