@@ -1,6 +1,6 @@
 from chat.models.conversation import Conversation, Turn
-from chat.models.feedback import Feedback
 from chat.models.fair_share import FairShare
+from chat.models.feedback import Feedback
 from chat.models.generation import Generation
 from chat.models.message import Message
 from chat.models.setup_link import SetupLink
@@ -11,8 +11,8 @@ from chat.refused import Refused
 
 __all__ = [
     "Conversation",
-    "Feedback",
     "FairShare",
+    "Feedback",
     "Generation",
     "Message",
     "Refused",

@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from chat import failures, hints, markdown
-from chat.models.again import Again
 from chat.database import execute
 from chat.models import queue
+from chat.models.again import Again
 from chat.models.fair_share import FairShare
 from chat.models.ids import uuid7
 from chat.models.message import Message

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat import reply as reply_module
 from chat import reply_stream, valkey
-from chat.models import Conversation, Generation, Message, Turn, UsageRecord, User, Worker
+from chat.models import Conversation, Generation, Turn, UsageRecord, User, Worker
 from chat.sweeper import rescue_orphans
 from chat.worker import InferenceWorker
 from qwenweb.up.postgres import Postgres
