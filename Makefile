@@ -13,7 +13,7 @@ define install
 	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
 endef
 
-.PHONY: run help install test lint bench bench-page bench-engine messages screenshots icons ui-table lock clean
+.PHONY: run help install test test-faults lint bench bench-page bench-engine messages screenshots icons ui-table lock clean
 
 run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
 	$(call install)
@@ -28,6 +28,10 @@ test: ## set up what the tests need, and run them
 	@sh .ci/packages
 	@$(PYTHON) manage.py models fetch || echo "Without the model, the tests that need it are skipped." >&2
 	@$(PYTHON) -m pytest $(TESTS)
+
+test-faults: ## break every part while people read; the last line is JSON (SEEDS=10, half an hour for each ten)
+	$(call install,--dev)
+	@$(PYTHON) -m tests.faults --seeds $(or $(SEEDS),10)
 
 lint: ## check style, types, templates and the borders between rooms
 	$(call install,--dev)

@@ -32,7 +32,7 @@ from chat.hub import hub
 from chat.language import is_spoken
 from chat.models import Generation, User
 from chat.reply_stream import Cursor
-from chat.stages import Stage, stage_of
+from chat.stages import Stage, stage_of, stages
 
 log = structlog.get_logger()
 
@@ -304,7 +304,8 @@ def _followed(user: User, generation_id: UUID, link_id: UUID | None) -> tuple[Ge
         link = access.watched(user, link_id, generation_id)
         assert link.watched
         generation, kind = link.watched, Watcher if link.chosen.has_thinking else AnswerWatcher
-    return generation, stage_of(generation.status), kind
+    stage = stages([generation.id]).get(generation.id) or stage_of(generation.status)
+    return generation, stage, kind
 
 
 def _parsed(text: str | None, longest: int) -> Frame:

@@ -32,7 +32,7 @@ class Feed:
     def __init__(self, generation_id: str, after: Cursor = START) -> None:
         self.generation_id = generation_id
         self.cursor = after
-        self.stage: Stage | None = None
+        self.stage: Stage | None
         self.heard_at = time.monotonic()
         self.viewers: set[Viewer] = set()
         self.is_dirty = False
@@ -45,6 +45,7 @@ class Feed:
         self._renderers = {zone: BlockRenderer() for zone in ZONES}
         self._stamps: dict[str, list[Cursor]] = {zone: [] for zone in ZONES}
         self.status: str | None = None
+        self.stage = None  # what was said of the last attempt's wait may have to be said again
         for viewer in self.viewers:
             viewer.forget_code()
 

@@ -231,7 +231,7 @@ class Hub:
             if stage.is_over:
                 feed.status = stage.status
                 ended.append(feed)
-            elif stage != feed.stage and feed.cursor.n <= 1:
+            elif stage != feed.stage and (feed.cursor.n <= 1 or stage.stage == "moving"):
                 feed.stage = stage
                 for viewer in list(feed.viewers):
                     viewer.push(stage.frame(feed.generation_id, viewer.language))

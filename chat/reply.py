@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
+from itertools import takewhile
 
 import structlog
 from django.conf import settings
@@ -44,6 +46,7 @@ class RunningReply:
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
         self._is_cancelled = False
+        self._is_moving = False
         self._prefix = Prefix(generation.message.text, generation.message.reasoning)
         self._told = Told(self._prefix.text, self._prefix.reasoning)
         self._started: Started | None = None
@@ -73,13 +76,28 @@ class RunningReply:
                 prefix=prefix,
             )
         )
-        if self._is_cancelled:
+        if self._is_cancelled or self._is_moving:
             self._run.cancel()
 
     def cancel(self) -> None:
         self._is_cancelled = True
         if self._run:
             self._run.cancel()
+
+    def move(self) -> None:
+        """End this attempt at the next token; another worker goes on from there."""
+        self._is_moving = True
+        if self._run:
+            self._run.cancel()
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens this attempt has made."""
+        return self._told.num_tokens
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self._submitted_at
 
     def run(self) -> None:
         """Tell the events as they come; then store the end, and only then tell it."""
@@ -92,8 +110,17 @@ class RunningReply:
                 self._tell(event)
         self._note_reasoning_end()
         status = self._store(finished)
-        if status:
+        if status and status != Generation.Status.QUEUED:
             self._writer.tell(self._stream, "end", status)
+        else:
+            self._writer.leave(self._stream)
+
+    def _is_unfinished(self, finished: Finished) -> bool:
+        """Whether it was the worker that came to an end, and not the reply."""
+        if finished.failure:
+            code = finished.failure.code
+            return code == "shutdown" or (code == "engine" and not self._engine.is_healthy())
+        return finished.reason == "cancelled" and self._is_moving and not self._is_cancelled
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -101,15 +128,17 @@ class RunningReply:
         elif isinstance(event, ReasoningDelta):
             self._reasoning_at = self._reasoning_at or time.monotonic()
             self._told.reasoning += event.text
-            self._tell_text("reasoning", event.text)
+            self._told.num_reasoning_tokens = event.num_tokens
+            self._tell_text("reasoning", event)
         elif isinstance(event, TextDelta):
             self._note_reasoning_end()
             self._told.text += event.text
-            self._tell_text("text", event.text)
+            self._tell_text("text", event)
 
-    def _tell_text(self, kind: Kind, text: str) -> None:
+    def _tell_text(self, kind: Kind, delta: TextDelta | ReasoningDelta) -> None:
         self._first_at = self._first_at or time.monotonic()
-        self._writer.tell(self._stream, kind, text)
+        self._told.num_tokens = delta.num_tokens
+        self._writer.tell(self._stream, kind, delta.text, delta.num_tokens)
 
     def _note_reasoning_end(self) -> None:
         if self._reasoning_at and not self._told.reasoning_ms:
@@ -118,10 +147,13 @@ class RunningReply:
     def _store(self, finished: Finished) -> str | None:
         """Write the end into Postgres, which may be away for a while; None when this attempt is stale."""
         give_up_at = time.monotonic() + STORE_FOR_S
+        end = self.generation.finish
+        if self._is_unfinished(finished):
+            end = partial(self.generation.hand_over, is_lost=not self._is_moving)
         while True:
             try:
                 with borrowed():
-                    return self.generation.finish(self._told, self._started, finished, **self._how())
+                    return end(self._told, self._started, finished, **self._how())
             except (OperationalError, InterfaceError) as error:
                 log.warning("reply.unstored", generation=str(self.generation.id), error=type(error).__name__)
                 if time.monotonic() > give_up_at:
@@ -146,7 +178,7 @@ class RunningReply:
 
 def _sampling(generation: Generation, recommended: SamplingParams) -> SamplingParams:
     """What was asked for, else what the model's makers recommend; never without an end, which lies further on for a
-    reply that has something already."""
+    reply that has something already. What workers that are gone made of it since it was asked for lies before it."""
     asked = generation.sampling
     sampling = SamplingParams(**{**asked, "stop": tuple(asked.get("stop", ()))}) if asked else recommended
     num_tokens = _num_tokens(generation)
@@ -156,14 +188,20 @@ def _sampling(generation: Generation, recommended: SamplingParams) -> SamplingPa
 
 
 def _num_tokens(reply: Generation) -> int:
-    """How many tokens a reply has.
+    """How many tokens a reply had when it was asked for, or to be continued.
 
-    Those of a worker that died were never counted. Then it is at most one for each byte: too many, but with too few
-    there might be no room to go on.
+    A worker may be lost together with the stream that tells how many it made. Then it is at most one for each byte:
+    too many, but with too few there might be no room to go on.
     """
     text = reply.message.reasoning + reply.message.text
-    ends = UsageRecord.objects.filter(generation_id=reply.id, status=Generation.Status.INTERRUPTED, completion_tokens=0)
-    return len(text.encode()) if text and ends.exists() else reply.completion_tokens
+    if not text:
+        return 0
+    ends = UsageRecord.objects.filter(generation_id=reply.id).order_by("-attempt")
+    counts = list(ends.values_list("status", "completion_tokens"))
+    if (Generation.Status.INTERRUPTED, 0) in counts:
+        return len(text.encode())
+    since = takewhile(lambda end: end[0] == UsageRecord.HANDED_OVER, counts)
+    return reply.completion_tokens - sum(num_tokens for _, num_tokens in since)
 
 
 def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:

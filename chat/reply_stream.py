@@ -56,6 +56,9 @@ class Told:
     text: str = ""
     reasoning: str = ""
     reasoning_ms: float = 0.0
+    num_tokens: int = 0
+    """How many tokens this attempt made of it, those of the reasoning included."""
+    num_reasoning_tokens: int = 0
 
 
 def entries(client: redis.Redis, generation_id: object) -> list[tuple[Cursor, Kind, str]]:
@@ -66,11 +69,17 @@ def entries(client: redis.Redis, generation_id: object) -> list[tuple[Cursor, Ki
 
 def told(client: redis.Redis, generation_id: object, attempt: int) -> Told:
     """What one attempt put into a reply's stream, that is, what its readers may have seen."""
-    found = [(kind, data) for cursor, kind, data in entries(client, generation_id) if cursor.attempt == attempt]
-    return Told(
-        text="".join(data for kind, data in found if kind == "text"),
-        reasoning="".join(data for kind, data in found if kind == "reasoning"),
-    )
+    found = cast(list[tuple[str, dict[str, str]]], client.xrange(key(generation_id), f"{attempt}-0", f"{attempt}"))
+    told = Told()
+    for _, fields in found:
+        num_tokens = int(fields.get("n", 0))
+        if fields["k"] == "text":
+            told.text += fields["d"]
+            told.num_tokens = max(told.num_tokens, num_tokens)
+        elif fields["k"] == "reasoning":
+            told.reasoning += fields["d"]
+            told.num_tokens = told.num_reasoning_tokens = max(told.num_reasoning_tokens, num_tokens)
+    return told
 
 
 def fence(client: redis.Redis, generation_id: object, attempt: int) -> None:
@@ -92,14 +101,27 @@ def _append_end(client: redis.Redis, generation_id: object, cursor: Cursor, kind
     client.expire(key(generation_id), KEPT_ENDED_S)
 
 
+class Entry(NamedTuple):
+    """One entry of a stream; `num_tokens` as in the engine's deltas, 0 where there are none to count."""
+
+    kind: Kind
+    data: str
+    num_tokens: int = 0
+
+    @property
+    def fields(self) -> dict[str, str]:
+        count = {"n": str(self.num_tokens)} if self.num_tokens else {}
+        return {"k": self.kind, "d": self.data, **count}
+
+
 @dataclass(slots=True, eq=False)
 class OpenReply:
     """The writer's end of one stream: what was told but is not sent, and what is sent but may have to be sent again."""
 
     generation_id: str
     attempt: int
-    told: list[tuple[Kind, str]] = field(default_factory=list)
-    entries: list[tuple[Kind, str]] = field(default_factory=list)
+    told: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     num_sent: int = 0
     is_ended: bool = False
     ended_at: float = 0.0
@@ -131,15 +153,24 @@ class Writer:
             self._open.add(reply)
         return reply
 
-    def tell(self, reply: OpenReply, kind: Kind, data: str) -> None:
+    def tell(self, reply: OpenReply, kind: Kind, data: str, num_tokens: int = 0) -> None:
         """Add to a stream; never waits. Nothing may follow `end`."""
         with self._lock:
-            reply.told.append((kind, data))
+            reply.told.append(Entry(kind, data, num_tokens))
             if kind == "end":
                 reply.is_ended, reply.ended_at = True, time.monotonic()
-            if not self._dirty:
-                self._lock.notify()
-            self._dirty.add(reply)
+            self._mark(reply)
+
+    def leave(self, reply: OpenReply) -> None:
+        """Send what is told and no more: the reply goes on elsewhere, or ended without this writer."""
+        with self._lock:
+            reply.is_ended, reply.ended_at = True, time.monotonic()
+            self._mark(reply)
+
+    def _mark(self, reply: OpenReply) -> None:
+        if not self._dirty:
+            self._lock.notify()
+        self._dirty.add(reply)
 
     def close(self, timeout_s: float = 5) -> None:
         """Send what is told and stop; gives up after `timeout_s`, as Valkey may be gone."""
@@ -176,8 +207,7 @@ class Writer:
         with self._client.pipeline(transaction=False) as pipeline:
             for reply in replies:
                 for n in range(reply.num_sent + 1, len(reply.entries) + 1):
-                    kind, data = reply.entries[n - 1]
-                    fields: dict[str, str] = {"k": kind, "d": data}
+                    fields = reply.entries[n - 1].fields
                     pipeline.xadd(key(reply.generation_id), fields, id=f"{reply.attempt}-{n}", nomkstream=n > 1)  # type: ignore[arg-type]
                     sent.append((reply, n))
                 if reply.is_ended or reply.num_sent == 0:
@@ -215,11 +245,11 @@ class Writer:
 
 def _coalesce(reply: OpenReply) -> None:
     """Move what was told into entries; neighbours of one kind become one."""
-    merged: list[tuple[Kind, str]] = []
-    for kind, data in reply.told:
-        if merged and merged[-1][0] == kind and kind in ("text", "reasoning"):
-            merged[-1] = (kind, merged[-1][1] + data)
+    merged: list[Entry] = []
+    for entry in reply.told:
+        if merged and merged[-1].kind == entry.kind and entry.kind in ("text", "reasoning"):
+            merged[-1] = Entry(entry.kind, merged[-1].data + entry.data, entry.num_tokens)
         else:
-            merged.append((kind, data))
+            merged.append(entry)
     reply.told.clear()
     reply.entries += merged

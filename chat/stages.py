@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
 
-from chat.models import Generation, Worker
+from chat.models import Generation, Worker, queue
 from inference import catalog
 
 WAITING_IS_KNOWN_S = 0.5
@@ -24,36 +24,56 @@ class Stage:
     status: str
     stage: str
     text: str | Promise
+    num_ahead: int | None = None
+    expected_s: float | None = None
 
     @property
     def is_over(self) -> bool:
         return self.status not in {"queued", "running"}
 
-    def frame(self, generation_id: str, language: str) -> dict[str, str]:
+    def frame(self, generation_id: str, language: str) -> dict[str, str | float]:
+        """How the page hears of it; with the place in the queue and the seconds to wait, where they are known."""
         with override(language):
             text = str(self.text)
-        return {
+        frame: dict[str, str | float] = {
             "type": "reply.status",
             "generation": generation_id,
             "status": self.status,
             "stage": self.stage,
             "text": text,
         }
+        known = {"num_ahead": self.num_ahead, "expected_s": self.expected_s}
+        return frame | {name: value for name, value in known.items() if value is not None}
 
 
 GONE = Stage("stopped", "gone", "")
 LOADING = Stage("queued", "loading", _("The model is loading"))
+MOVING = Stage("queued", "moving", _("Moving to another worker"))
 
 
 def stages(ids: Iterable[UUID]) -> dict[UUID, Stage]:
     """The stage of each of these generations; those that are gone are missing."""
-    return {id_: stage_of(status) for id_, status in Generation.statuses(ids).items()}
+    statuses = Generation.statuses(ids)
+    queued = [id_ for id_, status in statuses.items() if status == Generation.Status.QUEUED]
+    waiting = _queued(queued) if queued else {}
+    return {id_: waiting.get(id_) or stage_of(status) for id_, status in statuses.items()}
 
 
 def stage_of(status: str) -> Stage:
     if status == Generation.Status.QUEUED:
         return _waiting(int(time.monotonic() / WAITING_IS_KNOWN_S))
     return Stage(status, "reading", _("Reading your message"))
+
+
+def _queued(ids: list[UUID]) -> dict[UUID, Stage]:
+    """Why these wait, and for how long; those that wait no longer are missing."""
+    reason = stage_of(Generation.Status.QUEUED)
+    if reason.stage != "waiting":
+        return dict.fromkeys(ids, reason)
+    moving = set(Generation.moving().filter(id__in=ids).values_list("id", flat=True))
+    places = queue.places(ids)
+    waiting = {id_: replace(reason, num_ahead=place[0], expected_s=place[1]) for id_, place in places.items()}
+    return {id_: MOVING if id_ in moving else stage for id_, stage in waiting.items()}
 
 
 def model_notice() -> str:
@@ -67,9 +87,9 @@ def model_notice() -> str:
 @lru_cache(maxsize=1)
 def _waiting(_period: int) -> Stage:
     """Why a queued reply waits. The same for all of them, so it is asked once a period and not for each."""
-    states = dict(Worker.live().values_list("state", "notice"))
-    if Worker.State.READY in states:
+    if Worker.serving().exists():
         return Stage("queued", "waiting", _("Waiting for a free place"))
+    states = dict(Worker.live().values_list("state", "notice"))
     if Worker.State.LOADING in states:
         return LOADING
     if Worker.State.FAILED in states:

@@ -1,4 +1,4 @@
-"""What a dead worker left behind is brought to an end (I3)."""
+"""What a dead worker left behind goes on elsewhere, or is brought to an end (I3)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from chat.models import Generation
 log = structlog.get_logger()
 
 
-def interrupt_orphans() -> int:
-    """End every reply whose worker is gone with the text people were shown; how many there were.
+def rescue_orphans() -> int:
+    """Queue every reply whose worker is gone again, with the text people were shown; how many there were.
 
     The stream is fenced before it is read: what a worker that still twitches sends later, nobody was or will be shown.
     """
@@ -19,8 +19,10 @@ def interrupt_orphans() -> int:
     client = valkey.client()
     for generation in orphans:
         reply_stream.fence(client, generation.id, generation.attempt + 1)
-        status = generation.interrupt(reply_stream.told(client, generation.id, generation.attempt))
-        if status:
+        status = generation.rescue(reply_stream.told(client, generation.id, generation.attempt))
+        if status and status != Generation.Status.QUEUED:
             reply_stream.end(client, generation.id, generation.attempt + 1, status)
-            log.warning("generation.interrupted", generation=str(generation.id), worker=str(generation.worker_id))
+        if status:
+            worker = str(generation.worker_id)
+            log.warning("generation.rescued", generation=str(generation.id), worker=worker, status=status)
     return len(orphans)

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
 from chat.models import Conversation, Message, RollUp
-from chat.sweeper import interrupt_orphans
+from chat.sweeper import rescue_orphans
 
 
 @shared_task
@@ -18,7 +18,7 @@ def wake() -> None:
 
 @shared_task
 def sweep() -> None:
-    interrupt_orphans()
+    rescue_orphans()
     Message.finish_deletions()
     Conversation.remove_expired()
 

@@ -25,6 +25,7 @@ from chat.database import borrowed
 from chat.models import Generation, Worker
 from chat.reply import RunningReply
 from chat.reply_stream import Writer
+from chat.speed import Speed
 from inference import catalog, open_engine
 from inference.contract import Engine
 from inference.errors import ModelError
@@ -32,6 +33,7 @@ from inference.errors import ModelError
 log = structlog.get_logger()
 
 LOOK_AGAIN_S = 2.0
+HAND_OVER_S = 5.0
 ENGINE_LOST = "The model stopped working and is being started again."
 COUNTED = ("num_prompt_tokens", "num_completion_tokens", "busy_s", "energy_j")
 _running: InferenceWorker | None = None
@@ -46,7 +48,8 @@ def start_worker() -> InferenceWorker:
     global _running
     device = os.environ.get("QWENWEB_DEVICE", "cpu")
     # The thread of a stuck device can't be ended, so the process is; its supervisor starts another.
-    _running = InferenceWorker(f"{device}@{socket.gethostname()}", device, leave=lambda: os._exit(1))
+    name = os.environ.get("QWENWEB_WORKER") or f"{device}@{socket.gethostname()}"
+    _running = InferenceWorker(name, device, leave=lambda: os._exit(1))
     _running.start()
     return _running
 
@@ -62,6 +65,8 @@ class InferenceWorker:
         self._replies: dict[UUID, RunningReply] = {}
         self._failed: set[UUID] = set()
         self._was_cut_off = False
+        self._is_draining = self._is_leaving = False
+        self._speed = Speed()
         self._lock = threading.Lock()
         self._look = threading.Event()
         self._is_stopping = threading.Event()
@@ -74,10 +79,21 @@ class InferenceWorker:
     def wake(self) -> None:
         self._look.set()
 
-    def stop(self, grace_s: float = 5) -> None:
-        """Take nothing more and end what runs as interrupted, with its text; gives up after `grace_s`."""
-        self._end_all(grace_s)
+    def stop(self) -> None:
+        """Drain, then end the engine and say so."""
+        self._is_draining = self._is_leaving = True
+        self._drain()
+        self._end_all(grace_s=5)
         self._say(lambda: self.row.beat(state=Worker.State.STOPPED, **self._counted()))
+
+    def _drain(self) -> None:
+        """Take nothing more; let replies end for a while, then hand over what still runs (at a token's end)."""
+        started_at = time.monotonic()
+        while self._replies and self._is_draining and time.monotonic() < started_at + settings.DRAIN_S + HAND_OVER_S:
+            if time.monotonic() >= started_at + settings.DRAIN_S:
+                for reply in list(self._replies.values()):
+                    reply.move()
+            time.sleep(0.02)
 
     def _give_up(self) -> None:
         """The engine is lost: say so, end what runs, and leave."""
@@ -86,7 +102,7 @@ class InferenceWorker:
         self._end_all(grace_s=5)
         self._leave()
 
-    def _say(self, write: Callable[[], None]) -> None:
+    def _say(self, write: Callable[[], object]) -> None:
         try:
             with borrowed():
                 write()
@@ -159,10 +175,17 @@ class InferenceWorker:
         log.info("worker.plan", plan=info.plan, adapters=list(info.adapters))
         return True
 
+    def _num_free(self) -> int:
+        """How many replies it can take now."""
+        assert self.engine
+        if self._is_draining or not self.engine.is_healthy():
+            return 0
+        return self.engine.info.num_slots - len(self._replies)
+
     def _claim(self) -> bool:
         assert self.engine
-        num_free = self.engine.info.num_slots - len(self._replies)
-        if num_free <= 0 or not self.engine.is_healthy():
+        num_free = self._num_free()
+        if num_free <= 0:
             return True
         claimed = Generation.held(self.row, {*self._replies, *self._failed}) if self._was_cut_off else []
         self._was_cut_off = True  # unless this comes back whole
@@ -172,6 +195,8 @@ class InferenceWorker:
             with self._lock:
                 self._replies[generation.id] = reply
             reply.submit()
+            if self._is_draining:
+                reply.move()
             threading.Thread(target=self._run, args=(reply,), name=f"reply-{generation.id}", daemon=True).start()
         self._was_cut_off = False
         return True
@@ -187,6 +212,7 @@ class InferenceWorker:
                 # The next attempt may have taken its place already.
                 if self._replies.get(reply.generation.id) is reply:
                     del self._replies[reply.generation.id]
+                self._speed.note_end(reply)
             self._look.set()
 
     # Staying alive, stopping replies
@@ -205,8 +231,10 @@ class InferenceWorker:
 
     def _beat(self) -> None:
         try:
+            with self._lock:
+                speed = self._speed.measured(self._replies.values())
             with borrowed():
-                self.row.beat(**self._counted())
+                self._follow_wish(wants_drain=self.row.beat(**speed, **self._counted()))
                 self._end_unwanted()
         except (OperationalError, InterfaceError) as error:
             log.warning("worker.no_beat", error=type(error).__name__)
@@ -217,6 +245,16 @@ class InferenceWorker:
             return {}
         stats = self.engine.stats()
         return {name: getattr(stats, name) for name in COUNTED}
+
+    def _follow_wish(self, *, wants_drain: bool) -> None:
+        if wants_drain and not self._is_draining:
+            log.info("worker.draining")
+            self._is_draining = True
+            threading.Thread(target=self._drain, name="drain", daemon=True).start()
+        elif self._is_draining and not wants_drain and not self._is_leaving:
+            log.info("worker.takes_replies_again")
+            self._is_draining = False
+            self._look.set()
 
     def _end_unwanted(self) -> None:
         """Cancel what was stopped, deleted or taken away, in case the word of it did not get here."""

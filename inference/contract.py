@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
@@ -116,11 +116,15 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     text: str
+    num_tokens: int = field(default=0, compare=False)
+    """How many tokens the run has made, those of this delta included."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     text: str
+    num_tokens: int = field(default=0, compare=False)
+    """As in ReasoningDelta; tokens of the reasoning count too."""
 
 
 @dataclass(frozen=True, slots=True)

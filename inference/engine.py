@@ -33,7 +33,7 @@ from inference.weights import manifest
 
 log = logging.getLogger(__name__)
 
-STALL_S = 15.0
+STALL_S = 5.0
 MOST_WAITING = 256
 _PREFILL_TOKENS = {"cpu": 256, "cuda": 2048}
 

@@ -68,7 +68,7 @@ class EngineLoop(ABC, Generic[R]):
         return EngineStats()
 
     def is_healthy(self) -> bool:
-        return self._thread.is_alive() and time.monotonic() - self._beat < self._stall_s
+        return not self._is_closed and self._thread.is_alive() and time.monotonic() - self._beat < self._stall_s
 
     def shutdown(self) -> None:
         self._closing.set()

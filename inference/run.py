@@ -104,7 +104,7 @@ class EngineRun:
     def emit(self, delta: TextDelta | ReasoningDelta) -> None:
         with self._ending:
             if delta.text and not self.is_finished:
-                self._events.put(delta)
+                self._events.put(type(delta)(delta.text, self.completion_tokens))
 
     def fail(self, failure: Failure) -> None:
         self.finish("error", failure)

@@ -228,6 +228,8 @@ class ScriptedEngine(EngineLoop[ScriptedRun]):
             if run.hangs:
                 self._closing.wait()
                 return
+            if run.script.rate:
+                run.device_s += 1 / run.script.rate / len(self._active)
             run.step()
             if run.is_finished:
                 self._forget(run)

@@ -86,6 +86,12 @@ LEASE_S = env_number("QWENWEB_LEASE_S", 8, least=0.5)
 SWEEP_S = env_number("QWENWEB_SWEEP_S", 2, least=0.1)
 MAX_TOKENS = int(env_number("QWENWEB_MAX_TOKENS", 4096, least=1))
 DEADLINE_S = env_number("QWENWEB_DEADLINE_S", 900, least=1)
+# How long a worker that is to leave lets its replies end before it hands them over
+DRAIN_S = env_number("QWENWEB_DRAIN_S", 10, least=0)
+# What one person may have at work and waiting, and what part of the devices each class of replies gets at least
+USER_RUNNING = int(env_number("QWENWEB_USER_RUNNING", 8, least=1))
+USER_QUEUED = int(env_number("QWENWEB_USER_QUEUED", 32, least=1))
+LEAST_SHARE = env_number("QWENWEB_LEAST_SHARE", 0.1, least=0)
 if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
 

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("admin/workers/", include("chat.urls.workers")),
     path("admin/", include("chat.urls.review")),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),

@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         QWENWEB_DATABASE_POOL="false",
         QWENWEB_HEARTBEAT_S="0.2",
         QWENWEB_LEASE_S="1.0",
+        QWENWEB_DRAIN_S="0.2",
     )
     if config.option.collectonly or config.option.help:
         return

@@ -72,10 +72,10 @@ def usage_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_safe
-def workers(request: HttpRequest) -> HttpResponse:
+def ledger(request: HttpRequest) -> HttpResponse:
     """The workers, and whether what they counted is what the ledger says."""
     context = {**admin.site.each_context(request), "title": _("Workers"), "closings": Closing.of_all()}
-    return render(request, "admin/workers.html", context)
+    return render(request, "admin/ledger.html", context)
 
 
 def _by(form: UsageForm) -> By:

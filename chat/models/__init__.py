@@ -1,5 +1,6 @@
 from chat.models.audit import Audit
 from chat.models.conversation import Conversation, Turn, Window
+from chat.models.fair_share import FairShare
 from chat.models.feedback import Feedback
 from chat.models.folder import Folder
 from chat.models.generation import Generation
@@ -18,6 +19,7 @@ from chat.refused import Refused
 __all__ = [
     "Audit",
     "Conversation",
+    "FairShare",
     "Feedback",
     "Folder",
     "Generation",

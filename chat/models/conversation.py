@@ -254,6 +254,12 @@ class Conversation(Organised):
 
     def _insert(self, message: Message, client_id: str, *, is_new_message: bool, **how: Any) -> Turn:
         """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""
+        try:
+            Generation.refuse_too_many(self.owner_id)
+        except Refused:
+            if turn := self._turn_of(self.owner_id, client_id):
+                return turn
+            raise
         reply = Message(conversation=self, parent=message, role=Message.Role.ASSISTANT)
         generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id, **how)
         self.active_leaf, self.last_active_at = reply, timezone.now()

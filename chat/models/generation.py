@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
@@ -10,7 +12,10 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from chat import failures, hints, markdown
+from chat.database import execute
+from chat.models import queue
 from chat.models.again import Again
+from chat.models.fair_share import FairShare
 from chat.models.ids import uuid7
 from chat.models.message import Message
 from chat.models.quota import Quota
@@ -20,7 +25,7 @@ from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.reply_stream import Told
 from chat.text import clean_text
-from inference.contract import Finished, Started
+from inference.contract import Finished, Started, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +51,8 @@ class Generation(Again):
     """The making of one reply: its state, who holds it, how it was made and what it cost.
 
     Every write of a worker carries the attempt it was claimed with; a stale attempt changes nothing (I4). A reply that
-    is continued has one attempt more: its tokens and its time on the device add up, the rest tells of the last one.
+    is continued, or handed over from one worker to the next, has one attempt more: its tokens and its time on the
+    device add up, the rest tells of the last one.
     """
 
     class Status(models.TextChoices):
@@ -73,6 +79,8 @@ class Generation(Again):
 
     queued_at = models.DateTimeField(db_default=Now())
     claimed_at = models.DateTimeField(null=True, blank=True)
+    handed_over_at = models.DateTimeField(null=True, blank=True)
+    num_lost = models.PositiveSmallIntegerField(default=0, db_default=0)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -160,17 +168,28 @@ class Generation(Again):
 
     @classmethod
     def claim(cls, worker: Worker, most: int) -> list[Generation]:
-        """Give up to `most` queued generations to a worker, the fairest first.
-
-        Fair is: interactive before the rest; then who has fewest replies running or ahead in the queue; then who
-        waits longest. The advisory lock makes claims one after another, so that two workers never judge by the same
-        counts.
-        """
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))")
-            cursor.execute(CLAIM, {"worker": worker.id, "most": most})
-            claimed = [row[0] for row in cursor.fetchall()]
+        """Give up to `most` queued generations to a worker, the fairest first: see chat/models/queue.py."""
+        with transaction.atomic():
+            claimed = queue.claim(worker, most)
         return list(cls.objects.filter(id__in=claimed, worker=worker).select_related("message").order_by("queued_at"))
+
+    def place(self) -> queue.Place | None:
+        """The place in the queue; None when it waits no longer."""
+        return queue.places([self.id]).get(self.id)
+
+    @classmethod
+    def moving(cls) -> GenerationQuerySet:
+        """Those that a worker handed over and none has taken up since, for so long that people wonder."""
+        return cls.objects.queued().filter(handed_over_at__lt=Now() - PATIENCE)
+
+    @classmethod
+    def refuse_too_many(cls, user_id: UUID) -> None:
+        """Raise Refused when a person has as many replies waiting as one may have."""
+        sql = "SELECT count(*) FROM chat_generation WHERE requested_by_id = %s AND status = 'queued'"
+        (num_queued,) = execute(sql, [user_id]).fetchone() or (0,)
+        if num_queued >= settings.USER_QUEUED:
+            words = _("You have {number} messages waiting for an answer already. Send this one when some are answered.")
+            raise Refused(words.format(number=num_queued))
 
     @classmethod
     def held(cls, worker: Worker, known: Iterable[UUID]) -> list[Generation]:
@@ -202,6 +221,8 @@ class Generation(Again):
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
         ended_early = type(self).objects.filter(early | cut, id=self.id)
+        if ended_early.exists():
+            self.refuse_too_many(self.requested_by_id)
         if self._queue_again(ended_early):
             hints.wake()
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
@@ -213,7 +234,8 @@ class Generation(Again):
         if not ended_early.exists():
             return 0
         with Quota.admitting(self.requested_by_id, self.most_tokens) as reserved:
-            return ended_early.update(status=self.Status.QUEUED, queued_at=Now(), reserved_tokens=reserved, **NOT_ENDED)
+            afresh = {**NOT_ENDED, "queued_at": Now(), "handed_over_at": None, "num_lost": 0}
+            return ended_early.update(status=self.Status.QUEUED, reserved_tokens=reserved, **afresh)
 
     def most_tokens(self) -> int:
         """How many tokens the next attempt takes at most, prompt and reply."""
@@ -232,43 +254,42 @@ class Generation(Again):
             "cancelled": self.Status.STOPPED,
             "error": self.Status.FAILED,
         }[finished.reason]
-        if finished.failure and finished.failure.code == "shutdown":
-            status = self.Status.INTERRUPTED
-        usage, timings = finished.usage, finished.timings
-        return self._end(
-            status,
-            told,
-            timings.energy_j,
-            finish_reason=finished.reason,
-            error_code=finished.failure.code if finished.failure else "",
-            error_text=finished.failure.message if finished.failure else "",
-            seed=started.seed if started else None,
-            num_dropped_messages=started.num_dropped_messages if started else 0,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cached_tokens=usage.cached_tokens,
-            prefill_ms=timings.prefill_ms,
-            decode_ms=timings.decode_ms,
-            device_s=timings.device_s,
-            **how,
-        )
+        return self._end(status, told, finished.timings.energy_j, **_made(started, finished), **how)
 
-    def interrupt(self, told: Told) -> str | None:
-        """Store what people were shown of a reply whose worker is gone.
+    def hand_over(
+        self, told: Told, started: Started | None, finished: Finished, *, is_lost: bool, **how: Any
+    ) -> str | None:
+        """Queue the reply again with the text it has, for another worker to go on from there; the new status, or None.
 
-        A continued reply was shown with the text it had, even if its worker told nothing. The attempt after this one is
-        spent on the fence in the stream.
+        `is_lost` says that the worker died or hung: a reply that this happens to twice is interrupted, as it may be the
+        reason. The attempt after this one is spent on the fence in the stream.
         """
-        shown = Told(max(told.text, self.message.text, key=len), max(told.reasoning, self.message.reasoning, key=len))
-        return self._end(
-            self.Status.INTERRUPTED,
-            shown,
-            attempt=self.attempt + 1,
-            finish_reason="error",
-            error_code="worker_lost",
-            error_text=WORKER_LOST,
+        with transaction.atomic():
+            mine = type(self).objects.running().select_for_update().filter(id=self.id, attempt=self.attempt).first()
+            if mine is None:
+                return None
+            if mine.stop_requested_at:
+                status, end = self.Status.STOPPED, STOPPED
+            elif is_lost and mine.num_lost:
+                status, end = self.Status.INTERRUPTED, LOST
+            else:
+                status, end = self.Status.QUEUED, {**NOT_ENDED, "queued_at": Now(), "handed_over_at": Now()}
+            end = {**end, "attempt": self.attempt + 1, "num_lost": mine.num_lost + is_lost}
+            made = {**_made(started, finished), **how, **end}
+            return self._end(status, told, finished.timings.energy_j, **made)
+
+    def rescue(self, told: Told) -> str | None:
+        """Hand over a reply whose worker is gone, from what people were shown of it; the new status, or None.
+
+        A reply that was there before was shown with the text it had, even if its worker told nothing.
+        """
+        shown = replace(
+            told,
+            text=max(told.text, self.message.text, key=len),
+            reasoning=max(told.reasoning, self.message.reasoning, key=len),
         )
+        usage = Usage(completion_tokens=told.num_tokens, reasoning_tokens=told.num_reasoning_tokens)
+        return self.hand_over(shown, None, Finished("error", usage), is_lost=True)
 
     def _end(self, status: str, told: Told, energy_j: float | None = None, **how: Any) -> str | None:
         text, reasoning = clean_text(told.text), clean_text(told.reasoning)
@@ -279,13 +300,20 @@ class Generation(Again):
             mine = type(self).objects.running().filter(id=self.id, attempt=self.attempt)
             sums = {name: models.F(name) + how[name] for name in ADDED_UP if name in how}
             sums["reasoning_ms"] = models.F("reasoning_ms") + told.reasoning_ms
-            if not mine.update(status=status, ended_at=Now(), **{**how, **sums}):
+            if not mine.update(**{"status": status, "ended_at": Now(), **how, **sums}):
                 if not type(self).objects.filter(id=self.id).exists():
                     self._enter_usage(status, how, energy_j)  # its chat was deleted; what it cost is not
                 return None
             Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
-            self._enter_usage(status, how, energy_j)
-        hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
+            is_over = status != self.Status.QUEUED
+            self._enter_usage(status if is_over else UsageRecord.HANDED_OVER, how, energy_j)
+            # An engine that does not know its share of the device is charged for the time it took.
+            busy_s = (how.get("prefill_ms", 0) + how.get("decode_ms", 0)) / 1000
+            FairShare.charge(self.requested_by_id, self.priority, how.get("device_s") or busy_s)
+        if is_over:
+            hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
+        else:
+            hints.wake()
         return status
 
     def _enter_usage(self, status: str, how: dict[str, Any], energy_j: float | None) -> None:
@@ -312,6 +340,8 @@ class Generation(Again):
         return dict(cls.objects.filter(id__in=list(ids)).values_list("id", "status"))
 
 
+# A page asks after two seconds of silence, and its clock is not that of Postgres.
+PATIENCE = timedelta(seconds=1.8)
 ADDED_UP = ("completion_tokens", "reasoning_tokens", "decode_ms", "device_s")
 NOT_ENDED: dict[str, Any] = {
     "worker": None,
@@ -324,24 +354,27 @@ NOT_ENDED: dict[str, Any] = {
 }
 
 WORKER_LOST = "The worker that wrote this reply stopped unexpectedly. What it had written is kept."
+LOST: dict[str, Any] = {"finish_reason": "error", "error_code": "worker_lost", "error_text": WORKER_LOST}
+STOPPED: dict[str, Any] = {"finish_reason": "cancelled", "error_code": "", "error_text": ""}
 
-CLAIM = """
-    WITH running AS (
-        SELECT requested_by_id, count(*) AS num FROM chat_generation WHERE status = 'running' GROUP BY 1
-    ), waiting AS (
-        SELECT id, priority, queued_at,
-               coalesce(running.num, 0)
-               + row_number() OVER (PARTITION BY generation.requested_by_id ORDER BY queued_at) AS place
-        FROM chat_generation generation LEFT JOIN running USING (requested_by_id)
-        WHERE status = 'queued'
-    )
-    UPDATE chat_generation
-    SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, claimed_at = now(),
-        queue_ms = extract(epoch FROM now() - queued_at) * 1000
-    WHERE status = 'queued'
-      AND id IN (SELECT id FROM waiting ORDER BY priority, place, queued_at LIMIT %(most)s)
-    RETURNING id
-"""
+
+def _made(started: Started | None, finished: Finished) -> dict[str, Any]:
+    """What an engine says of a run, for the row of its generation."""
+    usage, timings, failure = finished.usage, finished.timings, finished.failure
+    return {
+        "finish_reason": finished.reason,
+        "error_code": failure.code if failure else "",
+        "error_text": failure.message if failure else "",
+        "seed": started.seed if started else None,
+        "num_dropped_messages": started.num_dropped_messages if started else 0,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "prefill_ms": timings.prefill_ms,
+        "decode_ms": timings.decode_ms,
+        "device_s": timings.device_s,
+    }
 
 
 def _postgres_is_settled() -> bool:

@@ -11,10 +11,13 @@ from chat.models.ids import uuid7
 class UsageRecord(models.Model):
     """One line of the ledger, written once with the end of an attempt at a generation and never changed.
 
-    A reply that is continued has a line for each time. The ledger stands apart from messages: deleting a chat or a user
-    deletes no usage. Durations are milliseconds and seconds; what was not measured is null. `user_pseudonym` is the id
-    that the person has, or had.
+    A reply that is continued, or that another worker went on with, has a line for each time. The ledger stands apart
+    from messages: deleting a chat or a user deletes no usage. Durations are milliseconds and seconds; what was not
+    measured is null. `user_pseudonym` is the id that the person has, or had.
     """
+
+    HANDED_OVER = "handed_over"
+    """The status of an attempt after which another worker went on."""
 
     class Source(models.TextChoices):
         PAGE = "page", _("Page")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from chat.models.ids import uuid7
 
@@ -28,6 +29,10 @@ class Worker(models.Model):
     device = models.CharField(max_length=100, blank=True)
     context_length = models.PositiveIntegerField(default=0)
     num_slots = models.PositiveIntegerField(default=0)
+    is_draining = models.BooleanField(default=False, db_default=False)
+    tokens_per_s = models.FloatField(default=0, db_default=0)
+    reply_s = models.FloatField(null=True, blank=True)
+    """How long a reply holds a slot, of late; None until one has ended."""
     started_at = models.DateTimeField(db_default=Now())
     beat_at = models.DateTimeField(db_default=Now(), db_index=True)
 
@@ -36,6 +41,10 @@ class Worker(models.Model):
     num_completion_tokens = models.BigIntegerField(default=0)
     busy_s = models.FloatField(default=0)
     energy_j = models.FloatField(null=True)
+
+    if TYPE_CHECKING:
+        num_running: int
+        age: timedelta
 
     def __str__(self) -> str:
         return f"{self.name} ({self.state})"
@@ -49,9 +58,50 @@ class Worker(models.Model):
         """Workers whose beat is younger than the lease, by the clock of Postgres."""
         return cls.objects.filter(beat_at__gt=Now() - cls.lease()).exclude(state=cls.State.STOPPED)
 
-    def beat(self, **changed: str | float | None) -> None:
-        """Say that the decode loop lives, and what changed with it."""
-        type(self).objects.filter(id=self.id).update(beat_at=Now(), **changed)
+    @classmethod
+    def serving(cls) -> models.QuerySet[Self]:
+        """Workers that take replies."""
+        return cls.live().filter(state=cls.State.READY, is_draining=False)
+
+    @classmethod
+    def latest(cls) -> models.QuerySet[Self]:
+        """The last life of each worker that was heard of in a day, with how many replies it runs (`num_running`)."""
+        lately = cls.objects.filter(beat_at__gt=Now() - timedelta(days=1))
+        last = lately.order_by("name", "-started_at").distinct("name").values("id")
+        running = models.Count("generations", filter=models.Q(generations__status="running"))
+        found = cls.objects.filter(id__in=last).annotate(num_running=running, age=Now() - models.F("beat_at"))
+        return cast("models.QuerySet[Self]", found.order_by("name"))
+
+    @property
+    def condition(self) -> str:
+        """What an operator wants to know of a worker of `latest()`, in a word."""
+        if self.state in {self.State.STOPPED, self.State.FAILED}:
+            return self.state
+        if self.age > self.lease():
+            return "lost"
+        return "draining" if self.is_draining else self.state
+
+    @property
+    def condition_label(self) -> str:
+        return str(CONDITIONS[self.condition])
+
+    @property
+    def beat_age_s(self) -> float:
+        return max(0.0, self.age.total_seconds())
+
+    def drain(self) -> None:
+        """Ask it to take no more replies, and to hand over those that do not end soon; it hears it at its next beat."""
+        type(self).objects.filter(id=self.id).update(is_draining=True)
+
+    def undrain(self) -> None:
+        """Let it take replies again."""
+        type(self).objects.filter(id=self.id).update(is_draining=False)
+
+    def beat(self, **changed: str | float | None) -> bool:
+        """Say that the decode loop lives, and what changed with it; whether it is asked to drain."""
+        me = type(self).objects.filter(id=self.id)
+        me.update(beat_at=Now(), **changed)
+        return bool(me.values_list("is_draining", flat=True).first())
 
     def fail(self, notice: str) -> None:
         """Say why this worker comes to its end; no beat, so that its lease runs out."""
@@ -61,3 +111,13 @@ class Worker(models.Model):
         """A process of this name started, so the last one of this name is gone: its lease ends now, not later."""
         past = Now() - self.lease() - timedelta(seconds=1)
         type(self).objects.filter(name=self.name).exclude(id=self.id).update(state=self.State.STOPPED, beat_at=past)
+
+
+CONDITIONS = {
+    "loading": _("loading"),
+    "ready": _("ready"),
+    "draining": _("draining"),
+    "failed": _("failed"),
+    "lost": _("lost"),
+    "stopped": _("stopped"),
+}

@@ -14,5 +14,5 @@ urlpatterns = [
     path("usage/", guarded(usage.usage), name="usage_review"),
     path("usage.csv", guarded(usage.usage_csv), name="usage_review_csv"),
     path("usage/.csv", RedirectView.as_view(pattern_name="usage_review_csv", query_string=True)),
-    path("workers/", guarded(usage.workers), name="workers"),
+    path("ledger/", guarded(usage.ledger), name="ledger"),
 ]

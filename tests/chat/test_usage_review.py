@@ -51,7 +51,7 @@ def of_file(client: Client, query: str = "") -> list[list[str]]:
 def test_only_administrators_and_auditors_come_in(world: World) -> None:
     for person, status in ((world.owner, 302), (world.team_mate, 302), (world.outsider, 302), (auditor(), 200)):
         client = signed_in(person)
-        for address in (REVIEW, "/admin/usage.csv", "/admin/workers/", "/admin/chat/audit/"):
+        for address in (REVIEW, "/admin/usage.csv", "/admin/ledger/", "/admin/chat/audit/"):
             assert client.get(address).status_code == status, (person.email, address)
     assert Client().get(REVIEW)["Location"].startswith("/admin/login/")
 
@@ -133,7 +133,7 @@ def test_the_review_shows_no_word_that_people_wrote(world: World, worker: Infere
     turn = Conversation.start(world.owner, "[[tokens=3;rate=0]] my secret plan", "c1")
     wait_for(lambda: UsageRecord.objects.exists())
     client = signed_in(world.admin)
-    for address in (REVIEW, f"{REVIEW}?by=user", "/admin/usage.csv", "/admin/workers/", "/admin/chat/audit/"):
+    for address in (REVIEW, f"{REVIEW}?by=user", "/admin/usage.csv", "/admin/ledger/", "/admin/chat/audit/"):
         assert "secret" not in text_of(client.get(address)), address
     assert turn.generation.id
 
@@ -222,7 +222,7 @@ def test_I11_the_ledger_closes_over_replies_of_every_end(world: World, worker: I
     assert closing.idle_s == closing.up_s > 0
     assert set(UsageRecord.objects.values_list("worker_id", flat=True)) == {worker.row.id}
     Worker.objects.update(num_completion_tokens=closing.completion_tokens + 7, busy_s=5)
-    page = text_of(signed_in(auditor()).get("/admin/workers/"))
+    page = text_of(signed_in(auditor()).get("/admin/ledger/"))
     assert "<td>7</td>" in page
     assert "<td>5.0</td>" in page
 

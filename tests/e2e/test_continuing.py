@@ -138,6 +138,8 @@ def test_S5_both_work_without_scripts(open_page: Open, name: str) -> None:
 def test_S5_an_interrupted_reply_offers_continue_beside_retry(stack: RunningStack, page: Page) -> None:
     ask(page, QUESTION)
     expect(answer(reply(page))).not_to_be_empty()
+    # Its second worker: one that loses only one goes on by itself.
+    stack.run("from chat.models import Generation\nresult = Generation.objects.running().update(num_lost=1)")
     stack.kill("inference")
     article = wait_for_end(page, "interrupted")
     before = answer(article).inner_text()

@@ -13,7 +13,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The whole stack with the scripted engine; its leases are short, so that the dead are missed soon."""
     directory: Path = tmp_path_factory.mktemp("stack")
     with running_stack(
-        directory / "var", QWENWEB_HEARTBEAT_S="0.5", QWENWEB_LEASE_S="2", QWENWEB_SWEEP_S="0.5"
+        directory / "var",
+        QWENWEB_HEARTBEAT_S="0.5",
+        QWENWEB_LEASE_S="2",
+        QWENWEB_SWEEP_S="0.5",
+        QWENWEB_SCRIPT="stall_s=1",
     ) as stack:
         yield stack
 

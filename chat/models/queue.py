@@ -1,0 +1,127 @@
+"""Who is served next, in the words of Postgres: one order for claiming and for telling people their place.
+
+It is deficit round robin without stored counters. A person's account is the time on the devices that the person had
+lately; each reply at work, and each that waits before another, is charged a quantum in advance, and settled with its
+end. Who has the smallest account for their weight is next. A class of replies goes before the next as long as the
+others get their least share: one that has less goes first for as many replies as bring it there. What was handed over
+goes before all: people see it stand still.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Avg, Sum
+
+from chat.models.fair_share import FairShare
+from chat.models.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+QUANTUM_S = 5.0
+
+
+class Place(NamedTuple):
+    """A place in the queue: how many replies are ahead, and in how many seconds this one begins, as far as known."""
+
+    num_ahead: int
+    expected_s: float | None
+
+
+def claim(worker: Worker, most: int) -> list[UUID]:
+    """Give up to `most` queued generations to a worker; call it in a transaction.
+
+    The advisory lock makes claims one after another, so that two workers never judge by the same accounts.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))")
+        cursor.execute(CLAIM, {**_rules(), "worker": worker.id, "most": most})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def places(ids: Iterable[UUID]) -> dict[UUID, Place]:
+    """The places of queued generations; those that wait no longer are missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(PLACES, {**_rules(), "ids": list(ids)})
+        ahead = dict(cursor.fetchall())
+        cursor.execute("SELECT count(*) FROM chat_generation WHERE status = 'running'")
+        num_running = cursor.fetchone()[0]
+    workers = Worker.serving().aggregate(num_slots=Sum("num_slots"), reply_s=Avg("reply_s"))
+    num_slots, reply_s = workers["num_slots"] or 0, workers["reply_s"]
+    return {id_: Place(num, _expected_s(num, num_running, num_slots, reply_s)) for id_, num in ahead.items()}
+
+
+def _expected_s(num_ahead: int, num_running: int, num_slots: int, reply_s: float | None) -> float | None:
+    """As many replies must end as this one lacks slots; with all slots at work one ends every `reply_s / num_slots`."""
+    if not num_slots or reply_s is None:
+        return None
+    num_lacking = max(0, num_ahead + 1 - max(0, num_slots - num_running))
+    return num_lacking * reply_s / num_slots
+
+
+def _rules() -> dict[str, Any]:
+    return {
+        "quantum": QUANTUM_S,
+        "half_life": FairShare.HALF_LIFE_S,
+        "most_running": settings.USER_RUNNING,
+        "least_share": settings.LEAST_SHARE,
+    }
+
+
+# `waiting` is where conditions belong that say which generations a worker may have at all.
+ORDER = """
+    WITH account AS (
+        SELECT user_id, priority, weight,
+               used_s * power(0.5, extract(epoch FROM now() - used_at) / %(half_life)s) AS used_s
+        FROM chat_fairshare
+    ), running AS (
+        SELECT requested_by_id, priority, count(*) AS num FROM chat_generation WHERE status = 'running' GROUP BY 1, 2
+    ), at_work AS (
+        SELECT priority, sum(num) AS num FROM running GROUP BY 1
+    ), class AS (
+        SELECT priority, coalesce(account.used_s, 0) + coalesce(at_work.num, 0) * %(quantum)s AS used_s
+        FROM (SELECT * FROM account WHERE user_id IS NULL) account FULL JOIN at_work USING (priority)
+    ), waiting AS (
+        SELECT id, requested_by_id, priority, queued_at, handed_over_at IS NULL AS is_new,
+               row_number() OVER (
+                   PARTITION BY requested_by_id, priority ORDER BY handed_over_at IS NULL, queued_at, id
+               ) AS nth
+        FROM chat_generation
+        WHERE status = 'queued'
+    ), charged AS (
+        SELECT id, waiting.priority, queued_at, is_new,
+               nth + coalesce(running.num, 0) > %(most_running)s AS is_too_many,
+               (coalesce(account.used_s, 0) + (nth + coalesce(running.num, 0)) * %(quantum)s)
+               / coalesce(account.weight, 1) AS account_s
+        FROM waiting
+        LEFT JOIN running USING (requested_by_id, priority)
+        LEFT JOIN account ON account.user_id = requested_by_id
+    ), in_class AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY priority ORDER BY is_too_many, is_new, account_s, queued_at, id
+        ) AS place
+        FROM charged
+    ), ranked AS (
+        SELECT id, is_too_many, row_number() OVER (
+            ORDER BY is_too_many, is_new,
+                     coalesce(class.used_s, 0) + place * %(quantum)s
+                     > %(least_share)s * (SELECT coalesce(sum(used_s), 0) FROM class),
+                     in_class.priority, place
+        ) AS rank
+        FROM in_class LEFT JOIN class USING (priority)
+    )
+"""
+CLAIM = f"""
+    {ORDER}
+    UPDATE chat_generation
+    SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, claimed_at = now(),
+        queue_ms = extract(epoch FROM now() - queued_at) * 1000
+    WHERE status = 'queued'
+      AND id IN (SELECT id FROM ranked WHERE NOT is_too_many ORDER BY rank LIMIT %(most)s)
+    RETURNING id
+"""
+PLACES = f"{ORDER} SELECT id, rank - 1 FROM ranked WHERE id = ANY(%(ids)s)"

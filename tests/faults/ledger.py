@@ -1,0 +1,116 @@
+"""What people were told and shown, compared in the end with what is stored, in the manner of Jepsen."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise
+from uuid import uuid4
+
+from tests.faults.wide import WideStack
+from tests.visitor import CONVERSATION, GENERATION, TICKET, Visitor
+
+PATIENCE_S = 45.0
+
+
+def words_of(shown: str) -> str:
+    """The text of rendered blocks, without the line ends that are only of the source."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", shown)).split())
+
+
+@dataclass
+class Entry:
+    """A question that was accepted, whose reply says the canary of who asked in every word."""
+
+    visitor: Visitor
+    client_id: str
+    canary: str
+    expected: str
+    generation: str = ""
+    conversation: str = ""
+    may_end: tuple[str, ...] = ("completed",)
+
+    def breaks(self, status: str, stored: str) -> list[str]:
+        """What of the invariants does not hold, in words."""
+        stored, seen = words_of(stored), [words_of(each) for each in self.visitor.history]
+        found = [f"ended {status}"] if status not in self.may_end else []
+        if status == "completed" and "completed" in self.may_end and stored != self.expected:
+            found.append("I5: the reply is not what the model said")
+        if not self.expected.startswith(stored):
+            found.append("I5: the stored text is no beginning of what the model said")
+        if any(not later.startswith(earlier) for earlier, later in pairwise(seen)):
+            found.append("I6: what was shown changed")
+        if seen and not stored.startswith(seen[-1]):
+            found.append("I5: shown, but not stored")
+        # The last word may be shown in part.
+        if not all(self.canary.startswith(word.partition(".")[0]) for each in seen for word in each.split()):
+            found.append("I7: a foreign word was shown")
+        return found
+
+
+@dataclass
+class Ledger:
+    stack: WideStack
+    sessions: list[str]
+    entries: list[Entry] = field(default_factory=list)
+
+    async def ask(self, who: int, *, num_words: int = 40, rate: float = 60, script: str = "", web: int = 0) -> Entry:
+        """Send a question, again and again with the same client id until it is accepted."""
+        canary = uuid4().hex[:6]
+        said = " ".join(f"{canary}.{i}" for i in range(num_words))
+        visitor = Visitor(self.stack.ports[web], self.sessions[who])
+        entry = Entry(visitor, str(uuid4()), canary, said)
+        fields = {"client_id": entry.client_id, "text": f"[[rate={rate};{script}say]]{said}"}
+        async with asyncio.timeout(PATIENCE_S):
+            while not entry.generation:
+                try:
+                    async with asyncio.timeout(8):
+                        answer = await visitor.post("/c/", fields)
+                except (OSError, TimeoutError):
+                    answer = ""
+                if found := GENERATION.search(answer):
+                    entry.generation = found[1]
+                    entry.conversation = CONVERSATION.findall(answer)[0]
+                    visitor.ticket = (TICKET.findall(answer) or [""])[0]
+                else:
+                    await asyncio.sleep(0.2)
+        self.entries.append(entry)
+        return entry
+
+    async def watch(self, *entries: Entry) -> None:
+        await asyncio.gather(*(entry.visitor.watch(entry.generation, PATIENCE_S) for entry in entries))
+
+    async def begun(self, entry: Entry, num_words: int = 5) -> None:
+        """Wait until so many words of a reply are shown."""
+        for _ in range(int(PATIENCE_S / 0.02)):
+            if len(words_of(entry.visitor.text).split()) >= num_words:
+                return
+            await asyncio.sleep(0.02)
+        raise TimeoutError("It did not begin.")
+
+    async def probe(self) -> None:
+        """I12: the fault is gone, so a new message is answered without anybody's help."""
+        entry = await self.ask(0, num_words=3, rate=200)
+        await self.watch(entry)
+
+    def breaks(self) -> list[str]:
+        """Compare with what is stored; everything accepted must be there once, and over."""
+        rows = self.stack.sql(
+            "SELECT generation.id::text, client_id, status, reply.text, ask.text FROM chat_generation generation"
+            " JOIN chat_message reply ON reply.id = message_id JOIN chat_message ask ON ask.id = reply.parent_id"
+        )
+        stored = {str(row[0]): row for row in rows}
+        found: list[str] = []
+        for entry in self.entries:
+            same = [row for row in rows if row[1] == entry.client_id]
+            if len(same) != 1 or entry.generation not in stored:
+                found.append(f"I1 I2: stored {len(same)} times")
+                continue
+            _, _, status, text, _ = stored[entry.generation]
+            found += entry.breaks(str(status), str(text))
+        counted = "SELECT generation_id, attempt FROM chat_usagerecord GROUP BY 1, 2 HAVING count(*) > 1"
+        if self.stack.sql(counted):
+            found.append("I11: an attempt was counted twice")
+        return found

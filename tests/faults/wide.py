@@ -1,0 +1,145 @@
+"""The stack in its wide form: two web processes, two scripted workers, and a line that can fail to each store."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from qwenweb.up.postgres import Postgres
+from qwenweb.up.program import HttpProbe, Program
+from qwenweb.up.valkey import Valkey
+from tests.faults.proxy import Proxy
+from tests.stack import RunningStack, free_port
+
+# Deaths are noticed soon, and leaving does not take long.
+SHORT = {
+    "QWENWEB_HEARTBEAT_S": "0.4",
+    "QWENWEB_LEASE_S": "3",
+    "QWENWEB_SWEEP_S": "0.4",
+    "QWENWEB_DRAIN_S": "0.5",
+    "QWENWEB_SCRIPT": "stall_s=2",
+}
+WORKER = ["-m", "celery", "-A", "qwenweb", "worker", "-P", "threads", "-Q", "gpu", "-c", "2", "-n", "gpu1@%h"]
+ALONE = ["--without-gossip", "--without-mingle"]
+
+
+class WideStack(RunningStack):
+    """`manage.py up` with stores of our own behind proxies, and a second web process and worker beside it."""
+
+    def __init__(self, directory: Path, **env: str) -> None:
+        directory.chmod(0o755)
+        self.postgres = Postgres(directory / "postgres", directory / "s", directory / "postgres.log")
+        self.valkey = Valkey(directory / "valkey", directory / "s", directory / "valkey.log")
+        self.lines = {"postgres": Proxy(directory / "s" / ".s.PGSQL.5432"), "valkey": Proxy(self.valkey.socket_path)}
+        for line in self.lines.values():
+            line.start()
+        self.second_port = free_port()
+        super().__init__(
+            directory / "var",
+            **SHORT,
+            DATABASE_URL=f"postgres://qwenweb@127.0.0.1:{self.lines['postgres'].port}/qwenweb",
+            REDIS_URL=f"redis://127.0.0.1:{self.lines['valkey'].port}/0",
+            **env,
+        )
+        self._env["QWENWEB_ORIGINS"] = f"{self.url},http://127.0.0.1:{self.second_port}"
+        self._hands = ThreadPoolExecutor(1)
+        self._others: dict[str, Program] = {}
+
+    @property
+    def ports(self) -> list[int]:
+        return [self.port, self.second_port]
+
+    @property
+    def django_env(self) -> dict[str, str]:
+        return self._env | {"DJANGO_SETTINGS_MODULE": "qwenweb.settings"}
+
+    def start(self, timeout_s: float = 90) -> None:
+        self.mend()
+        super().start(timeout_s)
+        env, log = self.django_env, self.data_dir.parent
+        probe = HttpProbe("127.0.0.1", self.second_port, "/healthz")
+        serve = ["-m", "qwenweb.serve", "--port", str(self.second_port)]
+        as_second = {"QWENWEB_DEVICE": "cpu", "QWENWEB_WORKER": "second"}
+        self._others = {
+            "second_web": Program("The second web server", serve, env, log / "web2.log", probe=probe),
+            "second": Program("The second worker", [*WORKER, *ALONE], env | as_second, log / "gpu1.log"),
+        }
+        self.mend()
+        self.wait_for_workers()
+
+    def wait_for_workers(self, num: int = 2, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        living = "state = 'ready' AND NOT is_draining AND beat_at > now() - interval '2 s'"
+        while self.sql(f"SELECT count(*) FROM chat_worker WHERE {living}") != [(num,)]:
+            if time.monotonic() > deadline:
+                raise RuntimeError("The workers did not come.")
+            self.mend()  # one that was told to end may have taken its time
+            time.sleep(0.1)
+
+    def mend(self) -> None:
+        """Heal the lines, wake who sleeps, and start what `manage.py up` does not start again by itself."""
+        # The kernel ends a process with the thread that started it, so that must be one that stays.
+        self._hands.submit(self._mend).result()
+
+    def _mend(self) -> None:
+        for line in self.lines.values():
+            line.heal()
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.status() == psutil.STATUS_STOPPED:
+                    child.resume()
+        for server in (self.postgres, self.valkey, *self._others.values()):
+            if not server.is_running:
+                server.start()
+
+    def find(self, name: str) -> psutil.Process:
+        """A process by its name in MARKS, or one of: second, second_web, postgres, valkey."""
+        servers = {"postgres": self.postgres, "valkey": self.valkey, **self._others}
+        if server := servers.get(name):
+            assert server.process
+            return psutil.Process(server.process.pid)
+        child = self.child(name)
+        assert child, f"{name} does not run"
+        return child
+
+    def kill(self, name: str) -> None:
+        self.find(name).kill()
+
+    def stop(self) -> int:
+        self.mend()
+        try:
+            return super().stop()
+        finally:
+            self.process.kill()
+            for program in (*self._others.values(), self.valkey, self.postgres):
+                program.stop()
+            for line in self.lines.values():
+                line.stop()
+            self._hands.shutdown()
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask Postgres itself, past the line that may be broken."""
+        import psycopg
+
+        with psycopg.connect(self.postgres.url.replace("postgres://", "postgresql://"), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def wide_stack() -> Iterator[WideStack]:
+    directory = Path(tempfile.mkdtemp(prefix="qwenweb-"))
+    stack = WideStack(directory)
+    stack.start()
+    try:
+        yield stack
+    finally:
+        stack.stop()
+        shutil.rmtree(directory, ignore_errors=True)
