@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.forms import LoginForm
 from django import forms
 from django.conf import settings
@@ -25,6 +27,21 @@ class ReplyForm(forms.Form):
     """A wish for a reply; the client id is made where it is sent from, so that a repeat is known as one."""
 
     client_id = forms.CharField(max_length=64, validators=[RegexValidator(r"\A[\w-]+\Z")])
+    model = forms.CharField(max_length=200, required=False)
+    thinking = forms.ChoiceField(choices=[("", ""), ("on", "on"), ("off", "off")], required=False)
+    thinking_budget = forms.IntegerField(min_value=1, max_value=1_000_000, required=False)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What is asked of the model, as fields of a generation; what was not chosen is left out."""
+        fields = self.cleaned_data
+        thinking = {"on": True, "off": False}.get(fields["thinking"])
+        chosen = {
+            "asked_model": clean_text(fields["model"]) or None,
+            "enable_thinking": thinking,
+            "thinking_budget": fields["thinking_budget"] if thinking is not False else None,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
 
 
 class MessageForm(ReplyForm):

@@ -38,11 +38,12 @@ class RunningReply:
         self._engine = engine
         self._writer = writer
         # All that Postgres knows comes first: when it is away, nothing has begun, and the reply is taken up again.
-        self._messages = _prompt(generation.message)
+        self._messages = (*_system(generation), *_prompt(generation.message))
         self._sampling = _sampling(generation, engine.info.sampling)
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
         self._is_cancelled = False
+        self._wants_answer = generation.answer_requested_at is not None
         self._prefix = Prefix(generation.message.text, generation.message.reasoning)
         self._told = Told(self._prefix.text, self._prefix.reasoning)
         self._started: Started | None = None
@@ -69,16 +70,26 @@ class RunningReply:
                 sampling=self._sampling,
                 enable_thinking=generation.enable_thinking,
                 deadline_s=settings.DEADLINE_S,
+                thinking_budget=generation.thinking_budget,
                 prefix=prefix,
+                model=self._adapter,
             )
         )
         if self._is_cancelled:
             self._run.cancel()
+        if self._wants_answer:
+            self._run.answer_now()
 
     def cancel(self) -> None:
         self._is_cancelled = True
         if self._run:
             self._run.cancel()
+
+    def answer_now(self) -> None:
+        """End the thinking; nothing to a reply that does not think."""
+        self._wants_answer = True
+        if self._run:
+            self._run.answer_now()
 
     def run(self) -> None:
         """Tell the events as they come; then store the end, and only then tell it."""
@@ -127,6 +138,12 @@ class RunningReply:
                     raise
                 time.sleep(0.5)
 
+    @property
+    def _adapter(self) -> str:
+        """The adapter that was asked for; "" where it was the model itself, or any."""
+        asked = self.generation.asked_model
+        return asked if asked in self._engine.info.adapters else ""
+
     def _how(self) -> dict[str, object]:
         """How the reply was made, for its row."""
         info = self._engine.info
@@ -134,7 +151,7 @@ class RunningReply:
         if self._first_at:
             ttft_ms = self.generation.queue_ms + (self._first_at - self._submitted_at) * 1000
         return {
-            "model": info.model,
+            "model": self._adapter or info.model,
             "revision": info.revision,
             "device": info.device,
             "dtype": info.dtype,
@@ -166,6 +183,10 @@ def _num_tokens(reply: Generation) -> int:
     text = reply.message.reasoning + reply.message.text
     ends = UsageRecord.objects.filter(generation_id=reply.id, status=Generation.Status.INTERRUPTED, completion_tokens=0)
     return len(text.encode()) if text and ends.exists() else reply.completion_tokens
+
+
+def _system(generation: Generation) -> tuple[ChatMessage, ...]:
+    return (ChatMessage("system", generation.system_prompt),) if generation.system_prompt else ()
 
 
 def _prompt(reply: Message) -> tuple[ChatMessage, ...]:

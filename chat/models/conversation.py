@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -15,6 +15,7 @@ from chat.models.generation import Generation
 from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
+from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.text import clean_text
 
@@ -56,13 +57,16 @@ class Conversation(models.Model):
         return f"conversation {self.id}"
 
     @classmethod
-    def start(cls, owner: User, text: str, client_id: str) -> Turn:
-        """A new conversation with its first turn. The same `client_id` again gives the turn that is there already."""
+    def start(cls, owner: User, text: str, client_id: str, **how: Any) -> Turn:
+        """A new conversation with its first turn. The same `client_id` again gives the turn that is there already.
+
+        `how` is what is asked of the model: fields of the generation.
+        """
         text = cls._accepted(text)
         conversation = cls(owner=owner, title=title_from(text))
-        return conversation._add_turn(text, client_id, parent=None)
+        return conversation._add_turn(text, client_id, parent=None, **how)
 
-    def ask(self, text: str, client_id: str, parent: UUID | None = None) -> Turn:
+    def ask(self, text: str, client_id: str, parent: UUID | None = None, **how: Any) -> Turn:
         """Add a message below `parent` (the active leaf if None), its empty reply and the generation that fills it.
 
         Raises Refused for a blank or over-long text, and while the reply above is still being written.
@@ -77,14 +81,14 @@ class Conversation(models.Model):
             if turn is None:
                 raise Refused(_("A reply is still being written. Stop it, or wait until it is done."))
             return turn
-        return self._add_turn(text, client_id, parent=leaf)
+        return self._add_turn(text, client_id, parent=leaf, **how)
 
-    def reply_again(self, message: Message, client_id: str) -> Turn:
+    def reply_again(self, message: Message, client_id: str, **how: Any) -> Turn:
         """Another reply to a message of this conversation, beside the earlier ones."""
         for sibling in message.children.select_related("generation"):
             if sibling.generation.client_id != client_id and not sibling.generation.is_over:
                 raise Refused(_("A reply to this message is still being written."))
-        return self._insert(message, client_id, is_new_message=False)
+        return self._insert(message, client_id, is_new_message=False, **how)
 
     def branch(self) -> list[Message]:
         """The messages from the root to the active leaf, oldest first, replies with their generation."""
@@ -128,21 +132,22 @@ class Conversation(models.Model):
         refuse_over_long(text)
         return text
 
-    def _add_turn(self, text: str, client_id: str, parent: Message | None) -> Turn:
+    def _add_turn(self, text: str, client_id: str, parent: Message | None, **how: Any) -> Turn:
         message = Message(conversation=self, parent=parent, role=Message.Role.USER, text=text)
-        return self._insert(message, client_id, is_new_message=True)
+        return self._insert(message, client_id, is_new_message=True, **how)
 
-    def _insert(self, message: Message, client_id: str, *, is_new_message: bool) -> Turn:
+    def _insert(self, message: Message, client_id: str, *, is_new_message: bool, **how: Any) -> Turn:
         """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""
+        Worker.refuse_unknown(how.get("asked_model", ""))
         reply = Message(conversation=self, parent=message, role=Message.Role.ASSISTANT)
-        generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id)
+        generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id, **how)
         self.active_leaf, self.last_active_at = reply, timezone.now()
         messages = [message, reply] if is_new_message else [reply]
         try:
             execute_together(
                 self._own_statement(),
                 *(insert(each, *MESSAGE) for each in messages),
-                insert(generation, "id", "message_id", "requested_by_id", "client_id"),
+                insert(generation, "id", "message_id", "requested_by_id", "client_id", *how),
             )
         except IntegrityError:
             turn = self._turn_of(self.owner_id, client_id)
@@ -172,6 +177,12 @@ class Conversation(models.Model):
         if generation is None or generation.message.parent is None:
             return None
         return Turn(generation.message.parent, generation.message, generation)
+
+    @classmethod
+    def last_asked(cls, owner: User) -> Generation | None:
+        """How a person asked last, in any conversation."""
+        newest = cls.listed(owner).values("active_leaf")[:1]
+        return Generation.objects.filter(message_id=models.Subquery(newest)).first()
 
     @classmethod
     def listed(cls, owner: User) -> models.QuerySet[Self]:

@@ -70,6 +70,7 @@ class Generation(models.Model):
     queued_at = models.DateTimeField(db_default=Now())
     claimed_at = models.DateTimeField(null=True, blank=True)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
+    answer_requested_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
     model = models.CharField(max_length=200, blank=True)
@@ -79,6 +80,9 @@ class Generation(models.Model):
     sampling = models.JSONField(default=dict, blank=True)
     seed = models.PositiveBigIntegerField(null=True, blank=True)
     enable_thinking = models.BooleanField(null=True, blank=True)
+    asked_model = models.CharField(max_length=200, blank=True, default="", db_default="")
+    thinking_budget = models.PositiveIntegerField(null=True, blank=True)
+    system_prompt = models.TextField(blank=True, default="", db_default="")
 
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
@@ -168,6 +172,11 @@ class Generation(models.Model):
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
         elif mine.running().update(stop_requested_at=Now()):
             hints.stop(self.id)
+
+    def answer_now(self) -> None:
+        """Go on to the answer as soon as the worker hears of it; nothing to a reply that is over."""
+        if type(self).objects.open().filter(id=self.id).update(answer_requested_at=Now()):
+            hints.answer_now(self.id)
 
     def resume(self) -> None:
         """Queue a reply that ended too early again, to go on from the text it has; one that is open stays as it is.
@@ -283,7 +292,10 @@ CLAIM = """
                coalesce(running.num, 0)
                + row_number() OVER (PARTITION BY generation.requested_by_id ORDER BY queued_at) AS place
         FROM chat_generation generation LEFT JOIN running USING (requested_by_id)
-        WHERE status = 'queued'
+        WHERE status = 'queued' AND (asked_model = '' OR EXISTS (
+            SELECT FROM chat_worker worker
+            WHERE worker.id = %(worker)s AND (worker.model = asked_model OR worker.adapters ? asked_model)
+        ))
     )
     UPDATE chat_generation
     SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, claimed_at = now(),

@@ -23,11 +23,12 @@ from chat.views.signed_in import Request, signed_in
 @signed_in
 def conversation_create(request: Request) -> HttpResponse:
     """A new conversation with its first turn."""
-    form = _valid(MessageForm(request.POST))
+    form = MessageForm(request.POST)
+    fields = _valid(form)
     try:
-        turn = Conversation.start(request.user, form["text"], form["client_id"])
+        turn = Conversation.start(request.user, fields["text"], fields["client_id"], **form.how)
     except Refused as refused:
-        return refusal(request, refused, None, form["text"])
+        return refusal(request, refused, None, fields["text"])
     return _answer(request, turn)
 
 
@@ -38,24 +39,26 @@ def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
     conversation = access.conversation(request.user, conversation_id)
     if request.method == "GET":
         return _turns_after(conversation, request.GET.get("after", ""), request.GET.get("ended", ""))
-    form = _valid(MessageForm(request.POST))
+    form = MessageForm(request.POST)
+    fields = _valid(form)
     try:
-        turn = conversation.ask(form["text"], form["client_id"], form["parent"])
+        turn = conversation.ask(fields["text"], fields["client_id"], fields["parent"], **form.how)
     except Refused as refused:
-        return refusal(request, refused, conversation, form["text"])
+        return refusal(request, refused, conversation, fields["text"])
     return _answer(request, turn)
 
 
 @require_POST
 @signed_in
 def reply_create(request: Request, conversation_id: UUID, message_id: UUID) -> HttpResponse:
-    """Another reply to a message."""
+    """Another reply to a message, by the model that the form names."""
     message = access.message(request.user, conversation_id, message_id)
     if message.role != Message.Role.USER:
         raise Http404
-    form = _valid(ReplyForm(request.POST))
+    form = ReplyForm(request.POST)
+    fields = _valid(form)
     try:
-        turn = message.conversation.reply_again(message, form["client_id"])
+        turn = message.conversation.reply_again(message, fields["client_id"], **form.how)
     except Refused as refused:
         return refusal(request, refused, message.conversation)
     if not request.htmx:

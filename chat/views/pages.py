@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from chat import access
@@ -14,6 +15,14 @@ from chat.models import Conversation, Message
 from chat.views.chats import chat_list
 from chat.views.model import model_status
 from chat.views.signed_in import Request, signed_in
+
+# What a chat may begin with: a few words on the card, and the text for the composer, which ends where one goes on.
+SUGGESTIONS = (
+    (_("Find a mistake in code"), _("Find the mistake in this code, explain it and correct it:\n\n")),
+    (_("Summarise a text"), _("Summarise this text in five points, with figures and names:\n\n")),
+    (_("Explain something"), _("Explain this step by step, with an example, to somebody who is new to it: ")),
+    (_("Translate a text"), _("Translate this text into English and keep its layout:\n\n")),
+)
 
 # All are named in the page's head, so that a browser fetches them at once and not one import after another.
 MODULES = sorted(
@@ -24,7 +33,8 @@ MODULES = sorted(
 @require_safe
 @signed_in
 def new_chat(request: Request) -> HttpResponse:
-    return page(request)
+    """The page without a conversation; `text` is what a suggestion puts into the composer."""
+    return page(request, text=request.GET.get("text", ""))
 
 
 @require_safe
@@ -37,11 +47,13 @@ def page(
     request: Request, conversation: Conversation | None = None, *, text: str = "", refusal: str = ""
 ) -> HttpResponse:
     """The page with a conversation, or a new chat; with what was typed and why it was refused, if it was."""
+    messages = conversation.branch() if conversation else []
     context = {
         "conversation": conversation,
-        "messages": conversation.branch() if conversation else [],
+        "messages": messages,
         "chats": chat_list(request),
-        "model": model_status(),
+        "model": model_status(messages[-1].generation if messages else Conversation.last_asked(request.user)),
+        "suggestions": SUGGESTIONS,
         "unsent": Message(role=Message.Role.USER),
         "client_id": uuid4(),
         "text": text,

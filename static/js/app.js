@@ -3,6 +3,8 @@ import "./chat-socket.js";
 import "./reply-stream.js";
 import "./chat-log.js";
 import "./message-composer.js";
+import "./model-choice.js";
+import "./answer-now.js";
 import "./copy-button.js";
 import "./reply-form.js";
 import "./chat-sidebar.js";
