@@ -47,7 +47,7 @@ class MessageComposer extends HTMLElement {
     this.text.value = this.text.value || this.drafts.text;
     this.queue.show(this.drafts);
     const unsent = this.drafts.unsent;
-    if (!unsent) return void setTimeout(() => this.#sendQueued());
+    if (!unsent) return;
     // The answer to the last try was lost with the page; the message itself may well have arrived.
     if (this.chat.querySelector(`[data-client-id="${CSS.escape(unsent.clientId)}"]`)) this.drafts.unsent = null;
     else this.#show(unsent).fail();
