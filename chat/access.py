@@ -27,10 +27,25 @@ def conversation(user: User, conversation_id: UUID) -> Conversation:
 
 def message(user: User, conversation_id: UUID, message_id: UUID) -> Message:
     """A message looked up with its conversation and owner, never by its own id alone."""
-    return _only(
-        Message.objects.select_related("conversation").filter(
-            conversation__owner=user, conversation=conversation_id, id=message_id
-        )
+    return _only(_messages(user, conversation_id, message_id).filter(deleted_at=None))
+
+
+def deleted_message(user: User, conversation_id: UUID, message_id: UUID) -> Message:
+    """A message that can still be brought back."""
+    return _only(_messages(user, conversation_id, message_id).filter(deleted_at__isnull=False))
+
+
+def reply(user: User, conversation_id: UUID, message_id: UUID) -> Message:
+    """A message that is a reply, with its generation and feedback."""
+    found = _messages(user, conversation_id, message_id).select_related(
+        "conversation", "parent", "generation", "feedback"
+    )
+    return _only(found.filter(role=Message.Role.ASSISTANT, deleted_at=None))
+
+
+def _messages(user: User, conversation_id: UUID, message_id: UUID) -> QuerySet[Message]:
+    return Message.objects.select_related("conversation").filter(
+        conversation__owner=user, conversation=conversation_id, id=message_id
     )
 
 
@@ -38,7 +53,7 @@ def generation(user: User, generation_id: UUID) -> Generation:
     return _only(
         Generation.objects.select_related("message")
         .only("status", "attempt", "requested_by", "message__conversation")
-        .filter(message__conversation__owner=user, id=generation_id)
+        .filter(message__conversation__owner=user, message__deleted_at=None, id=generation_id)
     )
 
 

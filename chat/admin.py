@@ -1,13 +1,15 @@
-"""Django's admin: the people of the team. What they write is not shown here."""
+"""Django's admin: the people of the team, and what they think of replies. What they write is not shown here."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from chat.models import User
+from chat.models import Feedback, User
 
 
 class PersonCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]
@@ -31,3 +33,29 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Votes with their reasons, to be read only."""
+
+    list_display = ("created_at", "value", "made_by", "reasons", "comment")
+    list_filter = ("value", "message__generation__model")
+    fields = list_display
+    readonly_fields = list_display
+
+    @admin.display(description=_("Model"))
+    def made_by(self, feedback: Feedback) -> str:
+        return feedback.message.generation.model
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
+        return super().get_queryset(request).select_related("message__generation")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Feedback | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Feedback | None = None) -> bool:
+        return False

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
-from chat.models import User
+from chat.models import Feedback, Generation, User
 from chat.text import clean_text
 
 
@@ -47,6 +47,44 @@ class ReplyForm(forms.Form):
 class MessageForm(ReplyForm):
     text = PlainText(required=False)
     parent = forms.UUIDField(required=False)
+
+
+class VersionForm(ReplyForm):
+    text = PlainText(required=False)
+
+
+class AnotherReplyForm(ReplyForm):
+    """Another reply instead of one that is there, and in what it shall differ; nothing given is: made the same way."""
+
+    instead_of = forms.UUIDField(required=False)
+    length = forms.ChoiceField(choices=[("", ""), *Generation.Length.choices], required=False)
+
+    def changed(self) -> dict[str, Any]:
+        """The fields of the generation in which it differs."""
+        length = self.cleaned_data["length"]
+        changed = self.how
+        return {**changed, "length": length, "source_id": self.cleaned_data["instead_of"]} if length else changed
+
+
+class VoteForm(forms.Form):
+    value = forms.ChoiceField(choices=Feedback.Value.choices)
+
+
+class ReasonsForm(forms.Form):
+    """Why a reply was not good; all of it is optional."""
+
+    reasons = forms.MultipleChoiceField(
+        choices=Feedback.Reason.choices, required=False, widget=forms.CheckboxSelectMultiple
+    )
+    comment = forms.CharField(
+        label=_("Anything else?"),
+        max_length=Feedback.COMMENT_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "dir": "auto"}),
+    )
+
+    def clean_comment(self) -> str:
+        return clean_text(self.cleaned_data["comment"])
 
 
 class LanguageForm(forms.Form):

@@ -263,7 +263,7 @@ class Hub:
 
 def _finished_messages(ids: list[str], languages: set[str]) -> dict[str, dict[str, str]]:
     """The message of each of these replies in each of these languages; those that are gone are missing."""
-    generations = Generation.objects.select_related("message").filter(id__in=ids)
+    generations = Generation.objects.select_related("message__feedback").filter(id__in=ids)
     return {str(each.id): {language: _message_html(each, language) for language in languages} for each in generations}
 
 

@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 
 from chat.database import borrowed, execute
 from chat.models import Generation, Message, UsageRecord
+from chat.models.again import SAMPLED_BY
 from chat.reply_stream import Kind, Told, Writer
 from inference.contract import (
     ChatMessage,
@@ -38,7 +39,7 @@ class RunningReply:
         self._engine = engine
         self._writer = writer
         # All that Postgres knows comes first: when it is away, nothing has begun, and the reply is taken up again.
-        self._messages = (*_system(generation), *_prompt(generation.message))
+        self._messages = (*_system(generation), *_prompt(generation))
         self._sampling = _sampling(generation, engine.info.sampling)
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
@@ -155,10 +156,7 @@ class RunningReply:
             "revision": info.revision,
             "device": info.device,
             "dtype": info.dtype,
-            "sampling": {
-                name: getattr(self._sampling, name)
-                for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop")
-            },
+            "sampling": {name: getattr(self._sampling, name) for name in SAMPLED_BY},
             "ttft_ms": ttft_ms,
         }
 
@@ -189,8 +187,12 @@ def _system(generation: Generation) -> tuple[ChatMessage, ...]:
     return (ChatMessage("system", generation.system_prompt),) if generation.system_prompt else ()
 
 
-def _prompt(reply: Message) -> tuple[ChatMessage, ...]:
-    """The branch above a reply as the model is asked; what ended without a word is left out."""
+def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
+    """The branch above a reply as the model is asked; what ended without a word is left out.
+
+    For another length the model sees the reply that had the wrong one, and is asked for it again.
+    """
+    reply = generation.message
     by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id])}
     branch: list[ChatMessage] = []
     above = reply.parent_id
@@ -198,7 +200,14 @@ def _prompt(reply: Message) -> tuple[ChatMessage, ...]:
         above, role, text = by_id[above]
         if text:
             branch.append(ChatMessage("user" if role == Message.Role.USER else "assistant", text))
+    if generation.length and generation.source_id in by_id:
+        branch.insert(0, ChatMessage("assistant", by_id[generation.source_id][2]))
+        branch.insert(0, ChatMessage("user", ANOTHER_LENGTH[generation.length]))
     return tuple(branch[::-1])
 
 
+ANOTHER_LENGTH = {
+    "shorter": "Write your last answer again, but much shorter. Keep its language and what matters most.",
+    "longer": "Write your last answer again, but longer and with more detail. Keep its language.",
+}
 MESSAGES = "SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
+from chat.models import Message
 from chat.sweeper import interrupt_orphans
 
 
@@ -18,6 +19,7 @@ def wake() -> None:
 @shared_task
 def sweep() -> None:
     interrupt_orphans()
+    Message.finish_deletions()
 
 
 @shared_task

@@ -15,7 +15,10 @@ from inference.states import NOTHING, WASTE
 
 _KEYS = 128
 """On CPUs keys are taken in multiples of so many; what is too much is masked."""
-_LEAST_ROWS = 4
+_LEAST_ROWS, _BLOCK = 4, 32
+"""The kernel takes blocks of 32 rows; with fewer than four in one, their numbers come out differently."""
+_FEW = 8
+"""A span of so many tokens at most is computed as a decode row is, for all spans alike in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class _Call:
     spans: list[Span]
 
     @property
-    def is_decode(self) -> bool:
-        return self.spans[0].num_tokens == 1
+    def is_few(self) -> bool:
+        return self.spans[0].num_tokens <= _FEW
 
     @property
     def num_tokens(self) -> int:
@@ -71,17 +74,23 @@ class _Call:
 
     def takes(self, span: Span) -> bool:
         """Whether a span fits into the call."""
-        if span.num_tokens > 1 or not self.is_decode or -(-span.end // _KEYS) * _KEYS != self.num_keys:
+        if span.num_tokens != self.spans[0].num_tokens or -(-span.end // _KEYS) * _KEYS != self.num_keys:
             return False
         step = span.offset - self.spans[-1].offset
-        return step > 0 and (len(self.spans) == 1 or step == self.gap)
+        return self.is_few and step > 0 and (len(self.spans) == 1 or step == self.gap)
+
+
+def _num_missing(num_rows: int) -> int:
+    """How many rows the last of the kernel's blocks lacks."""
+    last = num_rows % _BLOCK
+    return _LEAST_ROWS - last if 0 < last < _LEAST_ROWS else 0
 
 
 class CpuAttention:
     """As few kernel calls as there can be. A row's result depends, to the bit, on its own keys alone.
 
-    That takes three rules, found by trial: keys come in multiples of 128, a call has at least four rows, and no span
-    crosses a multiple of CHUNK. Then a token's numbers are the same computed alone, in a prompt's chunk or again later.
+    That takes three rules, found by trial: keys come in multiples of 128, no block of rows has fewer than four, and no
+    span crosses a multiple of CHUNK. Then a token's numbers are the same computed alone, in a prompt's chunk or later.
     """
 
     def __init__(
@@ -90,7 +99,7 @@ class CpuAttention:
         self._groups = num_heads // num_kv_heads
         self._num_kv_heads, self._head_dim = num_kv_heads, head_dim
         # A window into this is the mask of one query: zeros for the keys it sees, then minus infinity.
-        self._zeros_then_not = torch.zeros(num_positions + _KEYS + 1, dtype=dtype)
+        self._zeros_then_not = torch.zeros(num_positions + _KEYS + _FEW, dtype=dtype)
         self._num_zeros = num_positions
         self._zeros_then_not[num_positions:] = -math.inf
 
@@ -112,7 +121,7 @@ class CpuAttention:
         for call, mask in zip(self._calls, self._masks, strict=True):
             num_rows = call.num_tokens
             keys, values = self._seen(keys_values, call)
-            attend = self._attend_one if call.is_decode else self._attend_many
+            attend = self._attend_few if call.is_few else self._attend_many
             outputs.append(attend(queries[row : row + num_rows], keys, values, mask))
             row += num_rows
         return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).flatten(1)
@@ -125,15 +134,18 @@ class CpuAttention:
         first = cache.storage_offset() + call.spans[0].offset * 2 * width
         return cache.as_strided(shape, strides, first), cache.as_strided(shape, strides, first + width)
 
-    def _attend_one(
+    def _attend_few(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """[spans, kv heads, groups, dim]; the heads that share keys are the rows of the kernel."""
-        groups = self._groups
-        if groups < _LEAST_ROWS:
-            queries = torch.cat([queries, queries[:, :, :1].expand(-1, -1, _LEAST_ROWS - groups, -1)], 2)
-        found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-        return found[:, :, :groups] if groups < _LEAST_ROWS else found
+        """[spans * tokens, kv heads, groups, dim]; tokens and heads that share keys are the rows of the kernel."""
+        shape = (len(keys), -1, *queries.shape[1:])
+        rows = queries.view(shape).transpose(1, 2).flatten(2, 3)
+        num_rows = rows.shape[2]
+        if missing := _num_missing(num_rows):
+            rows = torch.cat([rows, rows[:, :, -1:].expand(-1, -1, missing, -1)], 2)
+        found = functional.scaled_dot_product_attention(rows, keys, values, attn_mask=mask)[:, :, :num_rows]
+        heads = found.reshape(*found.shape[:2], -1, self._groups, self._head_dim)
+        return heads.transpose(1, 2).flatten(0, 1)
 
     def _attend_many(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
@@ -151,14 +163,21 @@ class CpuAttention:
         )
         return found.permute(2, 0, 1, 3)[:num_tokens]
 
+    def _row_ends(self, span: Span) -> list[int]:
+        """How many keys each of the kernel's rows for a span of few tokens sees; one row stands for all if it can."""
+        if span.num_tokens == 1:
+            return [span.end]
+        ends = [end for end in range(span.start + 1, span.end + 1) for _ in range(self._groups)]
+        return ends + _num_missing(len(ends)) * ends[-1:]
+
     def _mask(self, call: _Call) -> torch.Tensor:
         num_keys = call.num_keys
-        if call.is_decode:
-            firsts = [self._num_zeros - span.end for span in call.spans]
+        if call.is_few:
+            firsts = [self._num_zeros - end for span in call.spans for end in self._row_ends(span)]
             rows = [self._zeros_then_not[first : first + num_keys] for first in firsts]
-            return torch.stack(rows).view(-1, 1, 1, num_keys)
+            return torch.stack(rows).view(len(call.spans), 1, -1, num_keys)
         span = call.spans[0]
-        num_rows = max(span.num_tokens, _LEAST_ROWS)
+        num_rows = span.num_tokens + _num_missing(span.num_tokens)
         seen = torch.arange(span.start, span.start + num_rows).clamp_max(span.end - 1)
         is_hidden = torch.arange(num_keys)[None] > seen[:, None]
         return self._zeros_then_not.new_zeros(num_rows, num_keys).masked_fill_(is_hidden, -math.inf)

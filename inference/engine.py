@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import torch
@@ -53,9 +55,10 @@ class LocalEngine(EngineLoop[LocalRun]):
         self._guides = Guides(tokenizer, runner.vocab_size, ends)
         self._closing_ids = _closing_ids(tokenizer, self._markers)
         prefill_tokens = _PREFILL_TOKENS[runner.device.type]
-        self._scheduler = Scheduler(runner.memory, info.num_slots, prefill_tokens, runner.states)
+        self._scheduler = Scheduler(runner.memory, info.num_slots, prefill_tokens, runner.states, runner.num_spare_rows)
         self._opener = tokenizer.token_to_id("<|im_start|>")
         self._meter = Meter(runner.device)
+        self._is_to_forget = threading.Event()
         self._thread.start()
 
     @classmethod
@@ -88,6 +91,10 @@ class LocalEngine(EngineLoop[LocalRun]):
     def score(self, tokens: list[int]) -> torch.Tensor:
         """The logits [tokens, vocabulary] after each token of a text, for measuring; only while nothing runs."""
         return self._runner.score(tokens)
+
+    def forget(self) -> None:
+        """Drop what is kept of ended replies, before anything that is submitted from now on begins."""
+        self._is_to_forget.set()
 
     # Taking requests, in their own threads
 
@@ -137,6 +144,9 @@ class LocalEngine(EngineLoop[LocalRun]):
 
     @torch.inference_mode()
     def work(self) -> float:
+        if self._is_to_forget.is_set():
+            self._is_to_forget.clear()
+            self._scheduler.forget()
         work = self._scheduler.plan()
         if not work:
             return BEAT_S
@@ -192,15 +202,27 @@ class LocalEngine(EngineLoop[LocalRun]):
 
     def _step(self, work: Sequence[Work]) -> None:
         started_at = time.monotonic()
-        tokens = [run.ids[span.start : span.end] for run, span in work]
-        last = [piece.is_last for piece in work]
-        logits = self._runner.forward(tokens, [piece.span for piece in work], last)
-        ending = [piece.run for piece in work if piece.is_last]
-        mask(logits, [run.guide for run in ending])
-        chosen = choose(logits, [run.choice() for run in ending])
-        self._meter.note(work, started_at)
+        tokens, spans = [piece.tokens for piece in work], [piece.span for piece in work]
+        logits = self._runner.forward(tokens, spans, [piece.num_wanted for piece in work])
+        ending = [piece for piece in work if piece.is_last]
+        mask(logits, [run.guide for run, _, guesses in ending for _ in (None, *guesses)])
+        chosen = choose(logits, [choice for run, _, guesses in ending for choice in run.choices(guesses)])
+        found = iter(chosen)
+        kept = [(piece, _right([*islice(found, piece.num_wanted)], piece.guesses)) for piece in ending]
+        self._meter.note(work, sum(len(rest) for _, rest in kept), started_at)
         self._scheduler.note_computed(work)
-        for run, token in zip(ending, chosen, strict=True):
+        for piece, rest in kept:
+            self._accept_all(piece.run, rest)
+            if piece.guesses:
+                piece.run.draft.judge(len(piece.guesses), len(rest) - 1)
+
+    def _accept_all(self, run: LocalRun, tokens: Sequence[int | None]) -> None:
+        """Add the next token to a reply, and those after it whose keys and values are there by a right guess."""
+        for number, token in enumerate(tokens):
+            # Where another token was forced, the guess behind it was wrong after all.
+            if number and (run.is_finished or run.ids[-1] != tokens[number - 1]):
+                return
+            run.num_computed += number > 0
             self._accept(run, token)
 
     def _start(self, run: LocalRun) -> None:
@@ -249,6 +271,16 @@ class LocalEngine(EngineLoop[LocalRun]):
         if is_over and run.text.is_thinking and not run.forced and token != self._markers.close:
             run.forced.extend(self._closing_ids)
         return run.forced.popleft() if run.forced else token
+
+
+def _right(tokens: Sequence[int | None], guesses: Sequence[int]) -> list[int | None]:
+    """The chosen tokens up to the first that was guessed wrong, with it."""
+    right: list[int | None] = []
+    for token, guess in zip_longest(tokens, guesses):
+        right.append(token)
+        if token != guess:
+            break
+    return right
 
 
 def _closing_ids(tokenizer: Tokenizer, markers: ThinkMarkers) -> list[int]:

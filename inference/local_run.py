@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from inference.attention import Span
 from inference.contract import Failure, FinishReason, GenerationRequest
+from inference.draft import Draft
 from inference.kv_cache import CHUNK, Extent
 from inference.run import EngineRun
 from inference.sampling import Choice
@@ -42,6 +43,7 @@ class LocalRun(EngineRun):
         self.most_ids = 0
         self.forced: deque[int] = deque()
         """Tokens that come next whatever the model says."""
+        self.draft = Draft()
         self.text: Detokenizer | None = None
         self.guided: GuidedText | None = None
         self.last_token_at = 0.0
@@ -92,10 +94,20 @@ class LocalRun(EngineRun):
             return num_tokens
         return max((place for place in (*self.snapshots, *self.stops) if place <= num_tokens), default=0)
 
-    def choice(self) -> Choice:
-        """How its next token is chosen."""
-        prompt, reply = self.ids[: self.prompt_tokens], self.ids[self.prompt_tokens :]
-        return Choice(self.request.sampling, self.seed, len(reply), prompt, reply)
+    def guess(self, most: int) -> list[int]:
+        """Tokens that may come next, `most` at most, as far as they can be checked in one step with the last one."""
+        if self.guided or self.num_left > 1:
+            return []
+        room = CHUNK - self.num_computed % CHUNK
+        return self.draft.guess(self.ids, min(most, room - 1, self.most_ids - len(self.ids) - 1))
+
+    def choices(self, guesses: Sequence[int] = ()) -> list[Choice]:
+        """How its next token is chosen, and those after each guess."""
+        prompt, reply = self.ids[: self.prompt_tokens], [*self.ids[self.prompt_tokens :], *guesses]
+        num = len(reply) - len(guesses)
+        return [
+            Choice(self.request.sampling, self.seed, end, prompt, reply[:end]) for end in range(num, len(reply) + 1)
+        ]
 
     def finish(self, reason: FinishReason, failure: Failure | None = None) -> None:
         if self.text and not self.is_finished:

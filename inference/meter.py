@@ -37,18 +37,18 @@ class Meter:
         self._num_prompt_tokens = self._num_cached_tokens = self._num_completion_tokens = 0
         self._busy_s = 0.0
 
-    def note(self, work: Sequence[Work], started_at: float) -> None:
-        """Share a step's time and energy by the tokens that each run had in it."""
+    def note(self, work: Sequence[Work], num_reply_tokens: int, started_at: float) -> None:
+        """Share a step's time and energy by the tokens that each run had in it, wrong guesses too."""
         now = time.monotonic()
         seconds, joules = now - started_at, self._energy.taken()
-        num_tokens = sum(span.num_tokens for _, span in work)
-        for run, span in work:
+        num_tokens = sum(piece.span.num_tokens for piece in work)
+        for run, span, _ in work:
             share = span.num_tokens / num_tokens
             run.device_s += seconds * share
             if joules is not None:
                 run.energy_j = (run.energy_j or 0.0) + joules * share
-        num_reply_tokens = sum(piece.is_last for piece in work)
-        self._steps.append(_Step(now, seconds, num_tokens - num_reply_tokens, num_reply_tokens))
+        num_decoded = sum(piece.num_wanted for piece in work)
+        self._steps.append(_Step(now, seconds, num_tokens - num_decoded, num_reply_tokens))
         self._busy_s += seconds
 
     def note_start(self, run: LocalRun) -> None:

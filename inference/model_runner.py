@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -22,6 +23,9 @@ from inference.states import NOTHING, WASTE, StatePool
 from inference.weights import check, context_length, read_json
 
 Tokens = Sequence[int]
+
+_SPARE_ROWS = 7
+"""On CPUs: a product waits for its weights, and some more rows find the time to be computed meanwhile."""
 
 
 class ModelRunner:
@@ -52,6 +56,8 @@ class ModelRunner:
             self.device,
         )
         self.states = self._make_states(about)
+        # What a hybrid's state has taken in can't be taken back; in other formats a row depends on its neighbours.
+        self.num_spare_rows = _SPARE_ROWS if self.plan.format == "row8" and not self.states else 0
         self._attention = self._make_attention(about)
         self._rule = self._make_rule(about)
         # In 8 bits experts are computed one after another, by what was picked: no graph can replay that.
@@ -61,12 +67,13 @@ class ModelRunner:
         self._warm_up()
 
     @torch.inference_mode()
-    def forward(self, tokens: Sequence[Tokens], spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
-        """Compute the tokens of each span; the logits [wanted spans, vocabulary] after the last token of those."""
+    def forward(self, tokens: Sequence[Tokens], spans: Sequence[Span], wanted: Sequence[int]) -> torch.Tensor:
+        """Compute the tokens of each span; the logits [rows, vocabulary] after as many last tokens as are wanted."""
         if self._graphs and self._graphs.can_replay(spans):
-            return self._graphs.replay(tokens, spans)[torch.tensor(wanted)]
-        lengths = torch.tensor([span.num_tokens for span in spans])
-        return self._forward(tokens, spans, (lengths.cumsum(0) - 1)[torch.tensor(wanted)])
+            return self._graphs.replay(tokens, spans)[torch.tensor(wanted, dtype=torch.bool)]
+        ends = accumulate(span.num_tokens for span in spans)
+        rows = [row for end, num in zip(ends, wanted, strict=True) for row in range(end - num, end)]
+        return self._forward(tokens, spans, torch.tensor(rows, dtype=torch.long))
 
     @torch.inference_mode()
     def score(self, tokens: Tokens) -> torch.Tensor:

@@ -40,8 +40,12 @@ class Runner(Protocol):
     def refused(self) -> tuple[str, ...]:
         """A sentence for each adapter that is left out."""
 
-    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
-        """Compute the tokens of each span; the logits [wanted spans, vocabulary] after the last token of those."""
+    @property
+    def num_spare_rows(self) -> int:
+        """How many rows beside a lone one cost a step next to nothing, and give the token they would give later."""
+
+    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[int]) -> torch.Tensor:
+        """Compute the tokens of each span; the logits [rows, vocabulary] after as many last tokens as are wanted."""
 
     def score(self, tokens: Sequence[int]) -> torch.Tensor:
         """The logits [tokens, vocabulary] after each token of a text, in memory of its own; not beside other work."""

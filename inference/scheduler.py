@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from inference.attention import Span
@@ -22,14 +23,34 @@ _WORTH_WAITING = 64
 
 
 class Work(NamedTuple):
-    """Tokens of one run in a step; `is_last` when they end in the next token of the reply."""
+    """Tokens of one run in a step, with guesses at their end; `is_last` when the next token of the reply follows."""
 
     run: LocalRun
     span: Span
+    guesses: Sequence[int] = ()
+
+    @property
+    def tokens(self) -> list[int]:
+        return [*self.run.ids[self.span.start : self.end], *self.guesses]
+
+    @property
+    def end(self) -> int:
+        """Where the tokens end that are no guesses."""
+        return self.span.end - len(self.guesses)
 
     @property
     def is_last(self) -> bool:
-        return self.span.end == len(self.run.ids)
+        return self.end == len(self.run.ids)
+
+    @property
+    def num_wanted(self) -> int:
+        """After how many of its tokens the logits are wanted."""
+        return 1 + len(self.guesses) if self.is_last else 0
+
+
+def _guessing(work: Work, most: int) -> Work:
+    guesses = work.run.guess(most)
+    return Work(work.run, replace(work.span, num_tokens=1 + len(guesses)), guesses) if guesses else work
 
 
 def _place_in_memory(work: Work) -> tuple[int, int]:
@@ -44,13 +65,21 @@ class Scheduler:
     waits, and is computed again. Its text goes on where it was.
     """
 
-    def __init__(self, memory: Pages, num_slots: int, prefill_tokens: int, states: StatePool | None = None) -> None:
+    def __init__(
+        self,
+        memory: Pages,
+        num_slots: int,
+        prefill_tokens: int,
+        states: StatePool | None = None,
+        num_spare_rows: int = 0,
+    ) -> None:
         self.memory, self.states = memory, states
         self.prefixes = PrefixCache(memory, states)
         self.waiting: deque[LocalRun] = deque()
         self.running: list[LocalRun] = []
         self.num_preemptions = 0
         self._num_slots, self._prefill_tokens = num_slots, prefill_tokens
+        self._num_spare_rows = num_spare_rows
 
     def plan(self) -> list[Work]:
         """The work of the next step; empty when there is none."""
@@ -58,7 +87,12 @@ class Scheduler:
         self._admit()
         ready = [run for run in list(self.running) if not run.is_prefilling and self._has_room(run)]
         # A run that had to give way in the meantime is out of this step.
-        work = sorted((self._work(run, 1) for run in ready if run.extent), key=_place_in_memory)
+        ready = [run for run in ready if run.extent]
+        work = sorted((self._work(run, 1) for run in ready), key=_place_in_memory)
+        if work and len(ready) == len(self.running):
+            # A row is spare only while there are few: beside a prompt there are many.
+            most = (1 + self._num_spare_rows - len(work)) // len(work)
+            return [_guessing(piece, most) for piece in work] if most > 1 else work
         # Beside decode rows a prompt gets smaller pieces, so that nobody's text stops for long.
         budget = self._prefill_tokens // 2 if work else self._prefill_tokens
         for run in self.running:
@@ -70,12 +104,13 @@ class Scheduler:
 
     def note_computed(self, work: Iterable[Work]) -> None:
         """The tokens of the work are computed, and states have moved on."""
-        for run, span in work:
-            run.num_computed = span.end
+        for piece in work:
+            run, end = piece.run, piece.end
+            run.num_computed = end
             if self.states:
                 self.states.drop(run.state)
                 run.state, run.next_state = run.next_state, NOTHING
-                if run.stops and span.end in run.stops:
+                if run.stops and end in run.stops:
                     self._keep_snapshot(run)
 
     def _work(self, run: LocalRun, budget: int) -> Work:
@@ -89,6 +124,11 @@ class Scheduler:
         self.running.remove(run)
         self.waiting.appendleft(run)
         self.num_preemptions += 1
+
+    def forget(self) -> None:
+        """Give the memory of all ended replies back."""
+        self._retire_finished()
+        self.prefixes.clear()
 
     def clear(self) -> None:
         self.waiting.clear()

@@ -32,6 +32,7 @@ class TransformersRunner:
 
     adapters: tuple[str, ...] = ()
     states = None
+    num_spare_rows = 0
 
     def __init__(self, model_dir: Path, device: str, wishes: Wishes) -> None:
         check(model_dir)
@@ -52,8 +53,8 @@ class TransformersRunner:
         self._warm_up()
 
     @torch.inference_mode()
-    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
-        """Compute the tokens of each span; the logits [wanted spans, vocabulary] after the last token of those."""
+    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[int]) -> torch.Tensor:
+        """Compute the tokens of each span; the logits [rows, vocabulary] after the last token where one is wanted."""
         logits = [self._advance(list(ids), span) for ids, span in zip(tokens, spans, strict=True)]
         chosen = [row for row, is_wanted in zip(logits, wanted, strict=True) if is_wanted]
         return torch.cat(chosen) if chosen else torch.empty(0, self.vocab_size)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -15,6 +16,7 @@ from chat.models.generation import Generation
 from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
+from chat.models.tree import Tree
 from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.text import clean_text
@@ -29,6 +31,8 @@ class Turn(NamedTuple):
     message: Message
     reply: Message
     generation: Generation
+    is_branch: bool = False
+    """Whether the message answers one from which the conversation had gone on already."""
 
 
 class Conversation(models.Model):
@@ -69,36 +73,98 @@ class Conversation(models.Model):
     def ask(self, text: str, client_id: str, parent: UUID | None = None, **how: Any) -> Turn:
         """Add a message below `parent` (the active leaf if None), its empty reply and the generation that fills it.
 
-        Raises Refused for a blank or over-long text, and while the reply above is still being written.
+        Raises Refused for a blank or over-long text, and while the reply above is still being written. Below a message
+        from which the conversation went on, as a page that is out of date sends it, a branch begins.
         """
         text = self._accepted(text)
         above = parent or self.active_leaf_id
+        is_branch = above != self.active_leaf_id
         leaf = self.messages.select_related("generation").filter(id=above).first() if above else None
-        if parent and leaf is None:
+        if parent and (leaf is None or leaf.deleted_at):
             raise Refused(_("The message you answered is gone. Reload the page to go on from here."))
         if leaf and leaf.role == Message.Role.ASSISTANT and not leaf.generation.is_over:
             turn = self._turn_of(self.owner_id, client_id)
             if turn is None:
                 raise Refused(_("A reply is still being written. Stop it, or wait until it is done."))
             return turn
-        return self._add_turn(text, client_id, parent=leaf, **how)
+        turn = self._add_turn(text, client_id, parent=leaf, **how)
+        return turn._replace(is_branch=is_branch and self.active_leaf_id == turn.reply.id)
+
+    def edit(self, message: Message, text: str, client_id: str) -> Turn:
+        """Ask anew in other words: a version beside the message, with a reply of its own; nothing is overwritten."""
+        return self._add_turn(self._accepted(text), client_id, parent=message.parent)
 
     def reply_again(self, message: Message, client_id: str, **how: Any) -> Turn:
-        """Another reply to a message of this conversation, beside the earlier ones."""
-        for sibling in message.children.select_related("generation"):
-            if sibling.generation.client_id != client_id and not sibling.generation.is_over:
+        """Another reply to a message of this conversation, beside the earlier ones; `how` is for its generation."""
+        for reply in message.children.filter(role=Message.Role.ASSISTANT, deleted_at=None).select_related("generation"):
+            if reply.generation.client_id != client_id and not reply.generation.is_over:
                 raise Refused(_("A reply to this message is still being written."))
         return self._insert(message, client_id, is_new_message=False, **how)
 
-    def branch(self) -> list[Message]:
-        """The messages from the root to the active leaf, oldest first, replies with their generation."""
-        by_id = {message.id: message for message in self.messages.select_related("generation")}
-        branch: list[Message] = []
-        message = by_id.get(self.active_leaf_id) if self.active_leaf_id else None
-        while message:
-            branch.append(message)
-            message = by_id.get(message.parent_id) if message.parent_id else None
-        return branch[::-1]
+    def branch(self, start: UUID | None = None) -> list[Message]:
+        """The messages from the root to the active leaf, oldest first, replies with their generation and feedback.
+
+        Those from `start` on, if that is one of them. Each knows its siblings. Two queries, however large the tree.
+        """
+        tree = self._tree()
+        ids = tree.branch(self.active_leaf_id)
+        if start in ids:
+            ids = ids[ids.index(start) :]
+        by_id = self.messages.select_related("generation", "feedback").in_bulk(ids)
+        branch = [by_id[id_] for id_ in ids if id_ in by_id]
+        for message in branch:
+            message.siblings, message.is_unanswered = tree.siblings(message.id), not tree.has_replies(message.id)
+        return branch
+
+    def show(self, message: Message) -> None:
+        """Open from now on, here and on other devices, on the branch through this message that was used last."""
+        self._open_on(self._tree().newest_leaf(message.id))
+
+    def copy_to(self, message: Message) -> Conversation:
+        """A new conversation that goes on from a message of this one, with copies of it and of those above it.
+
+        Raises Refused while that message is being written.
+        """
+        ids = self._tree().branch(message.id)
+        by_id = self.messages.select_related("generation").in_bulk(ids)
+        copy = Conversation(owner_id=self.owner_id, title=self.title, has_manual_title=self.has_manual_title)
+        messages: list[Message] = []
+        generations: list[Generation] = []
+        for original in (by_id[id_] for id_ in ids):
+            messages.append(original.copied(copy, below=messages[-1] if messages else None))
+            if original.role == Message.Role.ASSISTANT:
+                generations.append(original.generation.copied(messages[-1]))
+        if not all(generation.is_over for generation in generations):
+            raise Refused(_("This reply is still being written. Stop it, or wait until it is done."))
+        with transaction.atomic():
+            copy.save()
+            Message.objects.bulk_create(messages)
+            Generation.objects.bulk_create(generations)
+            copy._open_on(messages[-1].id)
+        return copy
+
+    def delete_message(self, message: Message) -> None:
+        """Delete a message with all below it, so that it can be brought back for a while; open replies are stopped."""
+        with transaction.atomic():
+            self._lock()
+            tree = self._tree()
+            gone = tree.subtree(message.id)
+            self.messages.filter(id__in=gone, deleted_at=None).update(deleted_at=Now())
+            if self.active_leaf_id in gone:
+                self._open_on(tree.leaf_without(message.id))
+        for generation in Generation.objects.open().filter(message__in=gone).select_related("message"):
+            generation.stop()
+        hints.conversation_changed(self.owner_id, self.id)
+
+    def restore_message(self, message: Message) -> None:
+        """Bring back what was deleted with this message, and show it; raises Refused when that was too long ago."""
+        with transaction.atomic():
+            self._lock()
+            back = self._tree().subtree(message.id)
+            deleted = self.messages.filter(id__in=back, deleted_at=message.deleted_at)
+            if not deleted.filter(deleted_at__gt=Now() - Message.RESTORABLE).update(deleted_at=None):
+                raise Refused(_("This was deleted too long ago to be brought back."))
+            self.show(message)
 
     def rename(self, title: str) -> None:
         title = " ".join(clean_text(title).split())
@@ -135,6 +201,19 @@ class Conversation(models.Model):
     def _add_turn(self, text: str, client_id: str, parent: Message | None, **how: Any) -> Turn:
         message = Message(conversation=self, parent=parent, role=Message.Role.USER, text=text)
         return self._insert(message, client_id, is_new_message=True, **how)
+
+    def _lock(self) -> None:
+        """Let nothing be added until the transaction ends, and know where the page opens by now."""
+        self.refresh_from_db(fields=["active_leaf"], from_queryset=Conversation.objects.select_for_update())
+
+    def _tree(self) -> Tree:
+        rows = self.messages.order_by("id").values_list("id", "parent_id", "deleted_at")
+        return Tree((id_, parent_id, deleted_at is not None) for id_, parent_id, deleted_at in rows)
+
+    def _open_on(self, leaf_id: UUID | None) -> None:
+        self.active_leaf_id = leaf_id
+        self.save(update_fields=["active_leaf"])
+        hints.conversation_changed(self.owner_id, self.id)
 
     def _insert(self, message: Message, client_id: str, *, is_new_message: bool, **how: Any) -> Turn:
         """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""

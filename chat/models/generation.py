@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, models, transaction
@@ -9,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from chat import failures, hints, markdown
+from chat.models.again import Again
 from chat.models.ids import uuid7
 from chat.models.message import Message
 from chat.models.usage import UsageRecord
@@ -38,7 +40,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         return self.running().filter(~models.Exists(living)) if _postgres_is_settled() else self.none()
 
 
-class Generation(models.Model):
+class Generation(Again):
     """The making of one reply: its state, who holds it, how it was made and what it cost.
 
     Every write of a worker carries the attempt it was claimed with; a stale attempt changes nothing (I4). A reply that
@@ -145,6 +147,18 @@ class Generation(models.Model):
     def reasoning_s(self) -> int:
         return max(1, round(self.reasoning_ms / 1000))
 
+    @property
+    def tokens_per_s(self) -> float:
+        return self.completion_tokens / self.decode_ms * 1000 if self.decode_ms else 0.0
+
+    def copied(self, message: Message) -> Self:
+        """This generation as a new row for the copy of its reply, not saved yet; its usage is not counted again."""
+        twin = copy(self)
+        twin.id, twin.message, twin.client_id = uuid7(), message, str(uuid4())
+        twin.source = twin.repeats = None
+        twin._state.adding = True
+        return twin
+
     @classmethod
     def claim(cls, worker: Worker, most: int) -> list[Generation]:
         """Give up to `most` queued generations to a worker, the fairest first.
@@ -242,6 +256,8 @@ class Generation(models.Model):
     def _end(self, status: str, told: Told, **how: Any) -> str | None:
         text, reasoning = clean_text(told.text), clean_text(told.reasoning)
         rendered = {"html": markdown.render(text), "reasoning_html": markdown.render(reasoning)}
+        if self.repeats_id:
+            how["first_difference"] = self.difference_from_repeated(text)
         with transaction.atomic():
             mine = type(self).objects.running().filter(id=self.id, attempt=self.attempt)
             sums = {name: models.F(name) + how[name] for name in ADDED_UP if name in how}

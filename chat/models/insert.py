@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection, models
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from chat.database import execute
 
@@ -15,7 +16,12 @@ Statement = tuple[str, tuple[Any, ...]]
 
 def insert(row: models.Model, *given: str) -> Statement:
     """The INSERT of a new row: the fields `given` with the row's values, all others with the model's defaults."""
-    return _insert(type(row), given), tuple(getattr(row, name) for name in given)
+    return _insert(type(row), given), tuple(_value(row, name) for name in given)
+
+
+def _value(row: models.Model, name: str) -> Any:
+    value = getattr(row, name)
+    return Jsonb(value) if isinstance(value, dict | list) else value
 
 
 @cache

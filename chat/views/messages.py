@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat import access
-from chat.forms import MessageForm, ReplyForm
+from chat.forms import AnotherReplyForm, MessageForm, ReplyForm
 from chat.models import Conversation, Message, Refused, Turn
 from chat.views.pages import page
 from chat.views.signed_in import Request, signed_in
@@ -24,7 +24,7 @@ from chat.views.signed_in import Request, signed_in
 def conversation_create(request: Request) -> HttpResponse:
     """A new conversation with its first turn."""
     form = MessageForm(request.POST)
-    fields = _valid(form)
+    fields = valid(form)
     try:
         turn = Conversation.start(request.user, fields["text"], fields["client_id"], **form.how)
     except Refused as refused:
@@ -40,7 +40,7 @@ def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
     if request.method == "GET":
         return _turns_after(conversation, request.GET.get("after", ""), request.GET.get("ended", ""))
     form = MessageForm(request.POST)
-    fields = _valid(form)
+    fields = valid(form)
     try:
         turn = conversation.ask(fields["text"], fields["client_id"], fields["parent"], **form.how)
     except Refused as refused:
@@ -51,22 +51,24 @@ def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
 @require_POST
 @signed_in
 def reply_create(request: Request, conversation_id: UUID, message_id: UUID) -> HttpResponse:
-    """Another reply to a message, by the model that the form names."""
+    """Another reply to a message, made as the one it comes instead of but for what the form changes."""
     message = access.message(request.user, conversation_id, message_id)
     if message.role != Message.Role.USER:
         raise Http404
-    form = ReplyForm(request.POST)
-    fields = _valid(form)
+    form = AnotherReplyForm(request.POST)
+    fields = valid(form)
+    how = form.changed()
+    if fields["instead_of"]:
+        former = access.reply(request.user, conversation_id, fields["instead_of"])
+        how = former.generation.again(**how)
     try:
-        turn = message.conversation.reply_again(message, fields["client_id"], **form.how)
+        turn = message.conversation.reply_again(message, fields["client_id"], **how)
     except Refused as refused:
         return refusal(request, refused, message.conversation)
-    if not request.htmx:
-        return redirect("conversation_detail", conversation_id)
-    return HttpResponse(message_html(turn.reply))
+    return branch_from(request, turn.reply.conversation, message.id)
 
 
-def _valid(form: ReplyForm) -> dict[str, Any]:
+def valid(form: ReplyForm) -> dict[str, Any]:
     if not form.is_valid():
         raise BadRequest("This form was not sent by the page.")
     return form.cleaned_data
@@ -76,11 +78,22 @@ def _answer(request: Request, turn: Turn) -> HttpResponse:
     """The turn as the page inserts it. Rendered without the request: this is the most frequent write of all."""
     address = reverse("conversation_detail", args=[turn.message.conversation_id])
     if not request.htmx:
-        return redirect(address)
+        return redirect(f"{address}?branched=1" if turn.is_branch else address)
+    if turn.is_branch:
+        message, reply = turn.reply.conversation.branch(turn.message.id)
+        turn = turn._replace(message=message, reply=reply)
     return HttpResponse(
         render_to_string("chat/_turn.html", {"turn": turn, "ticket": access.ticket(turn.generation)}),
         headers={"HX-Push-Url": address},
     )
+
+
+def branch_from(request: Request, conversation: Conversation, start: UUID | None, news: str = "") -> HttpResponse:
+    """What the page shows from a message on, and in a script's hands takes the place of; all of it when that message
+    is not shown. `news` is markup that comes with it."""
+    if not request.htmx:
+        return redirect("conversation_detail", conversation.id)
+    return HttpResponse("".join(message_html(message) for message in conversation.branch(start)) + news)
 
 
 def refusal(request: Request, refused: Refused, conversation: Conversation | None, text: str = "") -> HttpResponse:

@@ -43,6 +43,16 @@ def conversation_detail(request: Request, conversation_id: UUID) -> HttpResponse
     return page(request, access.conversation(request.user, conversation_id))
 
 
+def _just_deleted(conversation: Conversation | None, message_id: str) -> Message | None:
+    """The message that a page without script offers to bring back."""
+    try:
+        wanted = UUID(message_id)
+    except ValueError:
+        return None
+    deleted = conversation.messages.filter(id=wanted, deleted_at__isnull=False) if conversation else None
+    return deleted.first() if deleted else None
+
+
 def page(
     request: Request, conversation: Conversation | None = None, *, text: str = "", refusal: str = ""
 ) -> HttpResponse:
@@ -58,6 +68,8 @@ def page(
         "client_id": uuid4(),
         "text": text,
         "refusal": refusal,
+        "is_branch": "branched" in request.GET,
+        "deleted": _just_deleted(conversation, request.GET.get("deleted", "")),
         "modules": MODULES,
     }
     return render(request, "chat/page.html", context, status=422 if refusal else 200)

@@ -62,9 +62,46 @@ export class ChatLog extends HTMLElement {
       article.remove();
       if ((known.dataset.ended ?? "") !== (article.dataset.ended ?? "")) settle(known, article);
     }
+    const notice = turns.querySelector(".notice")?.textContent;
+    if (notice) announce(notice);
     if (place) place.replaceWith(turns);
     else this.log.append(turns);
     this.follower.grown();
+  }
+
+  /** Shows a branch from its first message on: what is here below that message gives way.
+   * @param {string} html
+   * @returns {HTMLElement | null} the first message that is new here
+   */
+  renew(html) {
+    const fresh = fragment(html);
+    const first = fresh.querySelector("article");
+    const known = /** @type {HTMLElement | null} */ (
+      first && this.log.querySelector(`[data-message-id="${first.dataset.messageId}"]`)
+    );
+    const unsent = this.log.querySelector("unsent-message");
+    const nodes = Array.from(this.log.childNodes);
+    for (const node of nodes.slice(known ? nodes.indexOf(known) + 1 : 0)) if (node !== unsent) node.remove();
+    if (known && first) {
+      settle(known, first);
+      first.remove();
+    }
+    const shown = fresh.querySelector("article");
+    this.#offerUndo(fresh.querySelector("undo-bar"));
+    if (unsent) unsent.before(fresh);
+    else this.log.append(fresh);
+    this.log.setAttribute("aria-busy", String(this.isBusy));
+    if (this.isBusy) this.follower.toEnd();
+    this.#changed();
+    return shown;
+  }
+
+  /** @param {Element | null} bar what was deleted last is what can be undone */
+  #offerUndo(bar) {
+    if (!bar) return;
+    this.querySelector("undo-bar")?.remove();
+    this.querySelector(".dock")?.prepend(bar);
+    announce(bar.querySelector("[role=status]")?.textContent ?? "");
   }
 
   async #catchUp() {
@@ -73,7 +110,7 @@ export class ChatLog extends HTMLElement {
     const response = await get(`/c/${this.conversation}/messages/?${known}`).catch(() => null);
     if (response?.status === 401) signIn();
     else if (response?.status === 404) location.assign("/");
-    else if (response?.status === 409) location.reload();
+    else if (response?.status === 409 && !this.querySelector(".editor")) location.reload();
     else if (response?.status === 200 && !this.isSending) this.adopt(await response.text());
   }
 

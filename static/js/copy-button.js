@@ -22,6 +22,8 @@ class CopyButton extends HTMLElement {
       const source = /** @type {HTMLTemplateElement | null} */ (this.parentElement?.querySelector("[data-source]"));
       return source?.content.textContent ?? "";
     }
+    if (this.dataset.copy === "bubble")
+      return this.closest("article")?.querySelector(".message__bubble")?.textContent ?? "";
     // Without the last line's end: pasted into a terminal it would run the command unasked.
     return (this.closest(".code")?.querySelector("pre")?.textContent ?? "").replace(/\n$/, "");
   }

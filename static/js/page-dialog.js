@@ -9,7 +9,15 @@ class PageDialog extends HTMLElement {
     });
     dialog.addEventListener("click", (event) => {
       const target = /** @type {Element} */ (event.target);
-      if (target === dialog || target.closest("[data-close]")) dialog.close();
+      const close = target.closest("[data-close]");
+      if (close) event.preventDefault();
+      if (target === dialog || close) dialog.close();
+    });
+    document.addEventListener("click", (event) => {
+      const link = /** @type {Element} */ (event.target).closest("a[data-dialog]");
+      if (!link) return;
+      event.preventDefault();
+      htmx.ajax("GET", link.getAttribute("href") ?? "", { target: "#dialog", swap: "innerHTML" });
     });
     document.body.addEventListener("dialog:close", () => dialog.close());
   }

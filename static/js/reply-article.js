@@ -26,6 +26,7 @@ export function settle(live, fresh) {
     thinking.hidden = thought.hidden;
     thinking.dataset.seconds = thought.dataset.seconds ?? "";
   }
+  if (live.dataset.role === "user") return;
   live.dataset.status = fresh.dataset.status;
   live.dataset.ended = fresh.dataset.ended ?? "";
   part(live, "answer").removeAttribute("data-live");

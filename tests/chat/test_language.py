@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from chat import stages
 from chat.database import db
-from chat.models import Conversation, Generation, Message, SetupLink, Turn, User, Worker
+from chat.models import Conversation, Feedback, Generation, Message, SetupLink, Turn, User, Worker
 from chat.worker import InferenceWorker
 from inference.run import SHUTDOWN, too_long
 from qwenweb.asgi import application
@@ -158,6 +158,16 @@ def pages(world: World) -> list[tuple[str, str, dict[str, str] | None]]:
         for name in ("conversation_detail", "conversation_rename", "conversation_delete")
     )
     create = reverse("message_create", args=[waiting.message.conversation_id])
+    Feedback.vote(stopped.reply, "down")
+    edit, why, details, repeat = (
+        reverse(name, args=[conversation, message.id])
+        for name, message in (
+            ("version_create", stopped.message),
+            ("reasons_update", stopped.reply),
+            ("reply_details", stopped.reply),
+            ("repetition_create", stopped.reply),
+        )
+    )
     return [
         ("get", "/", None),
         *(
@@ -168,6 +178,12 @@ def pages(world: World) -> list[tuple[str, str, dict[str, str] | None]]:
         ("get", "/model/", None),
         ("get", rename, None),
         ("get", delete, None),
+        ("get", edit, None),
+        ("get", why, None),
+        ("get", details, None),
+        ("get", f"{detail}?branched=1", None),
+        ("post", edit, {"client_id": "a", "text": " "}),
+        ("post", repeat, {"client_id": "a"}),
         ("post", rename, {"title": " "}),
         ("post", rename, {"title": "x" * 201}),
         ("post", "/c/", {"client_id": "a", "text": " "}),

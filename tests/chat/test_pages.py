@@ -217,7 +217,7 @@ def test_a_failed_reply_says_why_and_can_be_retried_once(world: World, turn: Tur
     replies = {client.post(addresses(turn)[3][1], fields, headers=HTMX).content for _ in range(2)}
     assert len(replies) == 1
     assert Conversation.objects.get().messages.count() == 3
-    assert str(turn.reply.id) not in client.get(addresses(turn)[0][1]).content.decode()
+    assert f'data-message-id="{turn.reply.id}"' not in client.get(addresses(turn)[0][1]).content.decode()
 
 
 def test_a_reply_is_not_what_a_reply_answers(world: World, turn: Turn) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat import reply as reply_module
 from chat import reply_stream, valkey
-from chat.models import Conversation, Generation, Message, Turn, UsageRecord, User, Worker
+from chat.models import Conversation, Generation, Turn, UsageRecord, User, Worker
 from chat.sweeper import interrupt_orphans
 from chat.worker import InferenceWorker
 from qwenweb.up.postgres import Postgres
@@ -36,7 +36,8 @@ def test_a_reply_says_how_it_was_made(world: World, worker: InferenceWorker) -> 
     assert (made.status, made.finish_reason, made.model, made.revision) == ("completed", "stop", "scripted", "1")
     assert made.worker_id == worker.row.id
     assert made.seed is not None
-    assert set(made.sampling) == {"temperature", "top_p", "top_k", "min_p", "max_tokens", "stop"}
+    penalties = {"repetition_penalty", "presence_penalty", "frequency_penalty"}
+    assert set(made.sampling) == {"temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", *penalties}
     assert (made.reasoning_tokens, made.completion_tokens) == (3, 10)
     assert made.prompt_tokens > 0
     assert made.ttft_ms
@@ -104,10 +105,10 @@ def test_I3_a_reply_whose_question_could_not_be_read_at_once_is_taken_up_again(
 ) -> None:
     read, failures = reply_module._prompt, iter([OperationalError("gone"), OperationalError("still gone")])
 
-    def read_later(reply: Message) -> object:
+    def read_later(generation: Generation) -> object:
         if error := next(failures, None):
             raise error
-        return read(reply)
+        return read(generation)
 
     monkeypatch.setattr(reply_module, "_prompt", read_later)
     turns = [ask(world.owner, "[[tokens=5]] One", "c1"), ask(world.team_mate, "[[tokens=5]] Two", "c2")]

@@ -38,7 +38,7 @@ def engine(request: pytest.FixtureRequest, tiny_model_dir: Path) -> Iterator[Loc
 @pytest.mark.parametrize("sampling", [HOT, GREEDY], ids=["drawn", "greedy"])
 def test_a_reply_is_the_same_alone_and_among_eight_others(engine: LocalEngine, sampling: SamplingParams) -> None:
     alone = said(list(engine.submit(ask("one of nine", sampling=sampling))))
-    engine._scheduler.prefixes.clear()
+    engine.forget()
     others = [engine.submit(ask("other " * (5 + 6 * i), sampling=replace(HOT, seed=i))) for i in range(8)]
     among = said(list(engine.submit(ask("one of nine", sampling=sampling))))
     assert alone == among
@@ -252,7 +252,7 @@ def test_the_real_model_says_the_same_alone_and_among_eight_others(real_model_di
         alone = answer(list(engine.submit(asked)))
         others = [engine.submit(ask("Tell a story. " * (1 + 7 * i), sampling=sampling)) for i in range(8)]
         assert answer(list(engine.submit(asked))) == alone
-        engine._scheduler.prefixes.clear()
+        engine.forget()
         assert answer(list(engine.submit(asked))) == alone
         for run in others:
             run.cancel()

@@ -48,7 +48,7 @@ class TroubledRunner(ModelRunner):
         self.steps: list[list[int]] = []
         super().__init__(model_dir, "cpu", wishes)
 
-    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
+    def forward(self, tokens: Sequence[Sequence[int]], spans: Sequence[Span], wanted: Sequence[int]) -> torch.Tensor:
         self.gate.wait()
         self.steps.append([span.num_tokens for span in spans])
         is_poisoned = [self.poison in span_tokens for span_tokens in tokens]
@@ -56,7 +56,7 @@ class TroubledRunner(ModelRunner):
             raise self.trouble
         logits = super().forward(tokens, spans, wanted)
         if self.makes_nan:
-            last = [poisoned for poisoned, want in zip(is_poisoned, wanted, strict=True) if want]
+            last = [poisoned for poisoned, num in zip(is_poisoned, wanted, strict=True) for _ in range(num)]
             logits[torch.tensor(last, dtype=torch.bool)] = float("nan")
         return logits
 

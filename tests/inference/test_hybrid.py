@@ -71,7 +71,7 @@ class FailingRunner(ModelRunner):
     is_failing: Callable[[Sequence[Span]], bool] = staticmethod(lambda spans: False)
     num_failures = 0
 
-    def forward(self, tokens: Any, spans: Sequence[Span], wanted: Sequence[bool]) -> torch.Tensor:
+    def forward(self, tokens: Any, spans: Sequence[Span], wanted: Sequence[int]) -> torch.Tensor:
         logits = super().forward(tokens, spans, wanted)
         if self.is_failing(spans):
             self.num_failures += 1
