@@ -27,6 +27,21 @@ class ReplyForm(forms.Form):
     """A wish for a reply; the client id is made where it is sent from, so that a repeat is known as one."""
 
     client_id = forms.CharField(max_length=64, validators=[RegexValidator(r"\A[\w-]+\Z")])
+    model = forms.CharField(max_length=200, required=False)
+    thinking = forms.ChoiceField(choices=[("", ""), ("on", "on"), ("off", "off")], required=False)
+    thinking_budget = forms.IntegerField(min_value=1, max_value=1_000_000, required=False)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What is asked of the model, as fields of a generation; what was not chosen is left out."""
+        fields = self.cleaned_data
+        thinking = {"on": True, "off": False}.get(fields["thinking"])
+        chosen = {
+            "asked_model": clean_text(fields["model"]) or None,
+            "enable_thinking": thinking,
+            "thinking_budget": fields["thinking_budget"] if thinking is not False else None,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
 
 
 class MessageForm(ReplyForm):
@@ -42,13 +57,12 @@ class AnotherReplyForm(ReplyForm):
     """Another reply instead of one that is there, and in what it shall differ; nothing given is: made the same way."""
 
     instead_of = forms.UUIDField(required=False)
-    thinking = forms.ChoiceField(choices=[("", ""), ("on", "on"), ("off", "off")], required=False)
     length = forms.ChoiceField(choices=[("", ""), *Generation.Length.choices], required=False)
 
     def changed(self) -> dict[str, Any]:
-        """The fields of the generation in which it differs. The choice of another model belongs here too."""
-        thinking, length = self.cleaned_data["thinking"], self.cleaned_data["length"]
-        changed: dict[str, Any] = {"enable_thinking": thinking == "on"} if thinking else {}
+        """The fields of the generation in which it differs."""
+        length = self.cleaned_data["length"]
+        changed = self.how
         return {**changed, "length": length, "source_id": self.cleaned_data["instead_of"]} if length else changed
 
 

@@ -50,6 +50,11 @@ def stop(generation_id: UUID) -> None:
     _publish(STOP_CHANNEL, {"generation": str(generation_id)})
 
 
+def answer_now(generation_id: UUID) -> None:
+    """After commit: the worker that runs this generation ends its thinking."""
+    _publish(STOP_CHANNEL, {"generation": str(generation_id), "end": "reasoning"})
+
+
 def _publish(channel: str, hint: dict[str, str]) -> None:
     transaction.on_commit(lambda: _sender().publish(channel, json.dumps(hint)))
 

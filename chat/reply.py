@@ -41,12 +41,13 @@ class RunningReply:
         self._engine = engine
         self._writer = writer
         # All that Postgres knows comes first: when it is away, nothing has begun, and the reply is taken up again.
-        self._messages = _prompt(generation)
+        self._messages = (*_system(generation), *_prompt(generation))
         self._sampling = _sampling(generation, engine.info.sampling)
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
         self._is_cancelled = False
         self._is_moving = False
+        self._wants_answer = generation.answer_requested_at is not None
         self._prefix = Prefix(generation.message.text, generation.message.reasoning)
         self._told = Told(self._prefix.text, self._prefix.reasoning)
         self._started: Started | None = None
@@ -73,11 +74,15 @@ class RunningReply:
                 sampling=self._sampling,
                 enable_thinking=generation.enable_thinking,
                 deadline_s=settings.DEADLINE_S,
+                thinking_budget=generation.thinking_budget,
                 prefix=prefix,
+                model=self._adapter,
             )
         )
         if self._is_cancelled or self._is_moving:
             self._run.cancel()
+        if self._wants_answer:
+            self._run.answer_now()
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -98,6 +103,12 @@ class RunningReply:
     @property
     def age_s(self) -> float:
         return time.monotonic() - self._submitted_at
+
+    def answer_now(self) -> None:
+        """End the thinking; nothing to a reply that does not think."""
+        self._wants_answer = True
+        if self._run:
+            self._run.answer_now()
 
     def run(self) -> None:
         """Tell the events as they come; then store the end, and only then tell it."""
@@ -160,6 +171,12 @@ class RunningReply:
                     raise
                 time.sleep(0.5)
 
+    @property
+    def _adapter(self) -> str:
+        """The adapter that was asked for; "" where it was the model itself, or any."""
+        asked = self.generation.asked_model
+        return asked if asked in self._engine.info.adapters else ""
+
     def _how(self) -> dict[str, object]:
         """How the reply was made, for its row."""
         info = self._engine.info
@@ -167,7 +184,7 @@ class RunningReply:
         if self._first_at:
             ttft_ms = self.generation.queue_ms + (self._first_at - self._submitted_at) * 1000
         return {
-            "model": info.model,
+            "model": self._adapter or info.model,
             "revision": info.revision,
             "device": info.device,
             "dtype": info.dtype,
@@ -202,6 +219,10 @@ def _num_tokens(reply: Generation) -> int:
         return len(text.encode())
     since = takewhile(lambda end: end[0] == UsageRecord.HANDED_OVER, counts)
     return reply.completion_tokens - sum(num_tokens for _, num_tokens in since)
+
+
+def _system(generation: Generation) -> tuple[ChatMessage, ...]:
+    return (ChatMessage("system", generation.system_prompt),) if generation.system_prompt else ()
 
 
 def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:

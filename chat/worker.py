@@ -170,6 +170,8 @@ class InferenceWorker:
             device=info.device,
             context_length=info.context_length,
             num_slots=info.num_slots,
+            has_thinking=info.has_thinking,
+            adapters=list(info.adapters),
         )
         log.info("worker.ready", model=info.model, device=info.device, dtype=info.dtype, slots=info.num_slots)
         log.info("worker.plan", plan=info.plan, adapters=list(info.adapters))
@@ -260,14 +262,16 @@ class InferenceWorker:
         """Cancel what was stopped, deleted or taken away, in case the word of it did not get here."""
         with self._lock:
             running = dict(self._replies)
-        wanted = set(
+        wanted = dict(
             Generation.objects.running()
             .filter(id__in=running, worker=self.row, stop_requested_at=None)
-            .values_list("id", flat=True)
+            .values_list("id", "answer_requested_at")
         )
         for generation_id, reply in running.items():
             if generation_id not in wanted:
                 reply.cancel()
+            elif wanted[generation_id]:
+                reply.answer_now()
 
     def _listen_loop(self) -> None:
         while not self._is_stopping.is_set():
@@ -277,11 +281,15 @@ class InferenceWorker:
                     while not self._is_stopping.is_set():
                         message = channel.get_message(timeout=1)
                         if message:
-                            self._cancel(message["data"])
+                            self._end(message["data"])
             except (RedisError, OSError):
                 self._is_stopping.wait(0.5)
 
-    def _cancel(self, data: str) -> None:
-        reply = self._replies.get(UUID(json.loads(data)["generation"]))
-        if reply:
+    def _end(self, data: str) -> None:
+        """End a reply, or only its thinking, as a hint asks for."""
+        wish = json.loads(data)
+        reply = self._replies.get(UUID(wish["generation"]))
+        if reply and wish.get("end") == "reasoning":
+            reply.answer_now()
+        elif reply:
             reply.cancel()

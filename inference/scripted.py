@@ -89,10 +89,15 @@ class ScriptedRun(EngineRun):
         self.seed = crc32(repr(prompt.ids).encode())
         window = prompter.context_length - self.prompt_tokens
         self.num_left = min(window, request.sampling.max_tokens or window)
-        self.num_reasoning = 0 if request.enable_thinking is False else self.script.reasoning
+        self.num_reasoning = self._num_reasoning()
         self.tokens = _pieces(self.script.text, 3) if self.script.kind == "say" else _pieces(MARKDOWN, 4)
         self.stops = StopFilter(request.sampling.stop)
         self.num_held = self._num_held()
+
+    def _num_reasoning(self) -> int:
+        budget = self.request.thinking_budget
+        num = 0 if self.request.enable_thinking is False else self.script.reasoning
+        return num if budget is None else min(num, budget)
 
     def _num_held(self) -> int:
         """How many tokens the prefix holds: as many of this reply's own as it begins with."""
@@ -127,6 +132,8 @@ class ScriptedRun(EngineRun):
     def step(self) -> None:
         """Emit the next token or the end."""
         i = self.place
+        if self.wants_answer:
+            self.num_reasoning = min(self.num_reasoning, i)
         if self.started_at is None:
             sampling_seed = self.request.sampling.seed
             self.start(self.num_dropped_messages, self.seed if sampling_seed is None else sampling_seed)

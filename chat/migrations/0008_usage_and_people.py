@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('chat', '0003_user_language'),
+        ('chat', '0007_fair_queue'),
     ]
 
     operations = [

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from chat.models.message import Message
 from chat.refused import Refused
 
+ASKED = ("asked_model", "enable_thinking", "thinking_budget", "system_prompt")
 SAMPLED_BY = (
     "temperature",
     "top_p",
@@ -73,7 +74,7 @@ class Again(models.Model):
 
     def again(self, **changed: Any) -> dict[str, Any]:
         """The fields of a generation that is made like this one, but for what is changed."""
-        return {"enable_thinking": self.enable_thinking, **changed}
+        return {name: getattr(self, name) for name in ASKED} | changed
 
     def exactly_again(self) -> dict[str, Any]:
         """The fields of a generation that does what this one did, with the same seed.

@@ -20,6 +20,7 @@ from chat.models.message import Message
 from chat.models.organised import Organised
 from chat.models.quota import Quota, QuotaSpent
 from chat.models.tree import Tree
+from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.text import clean_text
 
@@ -81,16 +82,26 @@ class Conversation(Organised):
 
     @classmethod
     def start(
-        cls, owner: User, text: str, client_id: str, *, folder: Folder | None = None, is_temporary: bool = False
+        cls,
+        owner: User,
+        text: str,
+        client_id: str,
+        *,
+        folder: Folder | None = None,
+        is_temporary: bool = False,
+        **how: Any,
     ) -> Turn:
-        """A new conversation with its first turn. The same `client_id` again gives the turn that is there already."""
+        """A new conversation with its first turn. The same `client_id` again gives the turn that is there already.
+
+        `how` is what is asked of the model: fields of the generation.
+        """
         text = cls._accepted(text)
         conversation = cls(owner=owner, title=title_from(text), folder=folder)
         if is_temporary:
             conversation.expires_at = timezone.now() + cls.TEMPORARY_FOR
-        return conversation._add_turn(text, client_id, parent=None)
+        return conversation._add_turn(text, client_id, parent=None, **how)
 
-    def ask(self, text: str, client_id: str, parent: UUID | None = None) -> Turn:
+    def ask(self, text: str, client_id: str, parent: UUID | None = None, **how: Any) -> Turn:
         """Add a message below `parent` (the active leaf if None), its empty reply and the generation that fills it.
 
         Raises Refused for a blank or over-long text, and while the reply above is still being written. Below a message
@@ -107,7 +118,7 @@ class Conversation(Organised):
             if turn is None:
                 raise Refused(_("A reply is still being written. Stop it, or wait until it is done."))
             return turn
-        turn = self._add_turn(text, client_id, parent=leaf)
+        turn = self._add_turn(text, client_id, parent=leaf, **how)
         return turn._replace(is_branch=is_branch and self.active_leaf_id == turn.reply.id)
 
     def edit(self, message: Message, text: str, client_id: str) -> Turn:
@@ -235,9 +246,9 @@ class Conversation(Organised):
         refuse_over_long(text)
         return text
 
-    def _add_turn(self, text: str, client_id: str, parent: Message | None) -> Turn:
+    def _add_turn(self, text: str, client_id: str, parent: Message | None, **how: Any) -> Turn:
         message = Message(conversation=self, parent=parent, role=Message.Role.USER, text=text)
-        return self._insert(message, client_id, is_new_message=True)
+        return self._insert(message, client_id, is_new_message=True, **how)
 
     def _lock(self) -> None:
         """Let nothing be added until the transaction ends, and know where the page opens by now."""
@@ -254,6 +265,7 @@ class Conversation(Organised):
 
     def _insert(self, message: Message, client_id: str, *, is_new_message: bool, **how: Any) -> Turn:
         """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""
+        Worker.refuse_unknown(how.get("asked_model", ""))
         try:
             Generation.refuse_too_many(self.owner_id)
         except Refused:
@@ -317,6 +329,12 @@ class Conversation(Organised):
         if generation is None or generation.message.parent is None:
             return None
         return Turn(generation.message.parent, generation.message, generation)
+
+    @classmethod
+    def last_asked(cls, owner: User) -> Generation | None:
+        """How a person asked last, in any conversation."""
+        newest = cls.listed(owner).values("active_leaf")[:1]
+        return Generation.objects.filter(message_id=models.Subquery(newest)).first()
 
     @classmethod
     def listed(cls, owner: User) -> models.QuerySet[Self]:

@@ -82,6 +82,7 @@ class Generation(Again):
     handed_over_at = models.DateTimeField(null=True, blank=True)
     num_lost = models.PositiveSmallIntegerField(default=0, db_default=0)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
+    answer_requested_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
     model = models.CharField(max_length=200, blank=True)
@@ -91,6 +92,9 @@ class Generation(Again):
     sampling = models.JSONField(default=dict, blank=True)
     seed = models.PositiveBigIntegerField(null=True, blank=True)
     enable_thinking = models.BooleanField(null=True, blank=True)
+    asked_model = models.CharField(max_length=200, blank=True, default="", db_default="")
+    thinking_budget = models.PositiveIntegerField(null=True, blank=True)
+    system_prompt = models.TextField(blank=True, default="", db_default="")
 
     reserved_tokens = models.PositiveIntegerField(default=0, db_default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
@@ -210,6 +214,11 @@ class Generation(Again):
         """End every reply that a person has open."""
         for generation in cls.objects.open().filter(requested_by=user).select_related("message"):
             generation.stop()
+
+    def answer_now(self) -> None:
+        """Go on to the answer as soon as the worker hears of it; nothing to a reply that is over."""
+        if type(self).objects.open().filter(id=self.id).update(answer_requested_at=Now()):
+            hints.answer_now(self.id)
 
     def resume(self) -> None:
         """Queue a reply that ended too early again, to go on from the text it has; one that is open stays as it is.

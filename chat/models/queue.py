@@ -46,7 +46,7 @@ def claim(worker: Worker, most: int) -> list[UUID]:
 def places(ids: Iterable[UUID]) -> dict[UUID, Place]:
     """The places of queued generations; those that wait no longer are missing."""
     with connection.cursor() as cursor:
-        cursor.execute(PLACES, {**_rules(), "ids": list(ids)})
+        cursor.execute(PLACES, {**_rules(), "worker": None, "ids": list(ids)})
         ahead = dict(cursor.fetchall())
         cursor.execute("SELECT count(*) FROM chat_generation WHERE status = 'running'")
         num_running = cursor.fetchone()[0]
@@ -72,7 +72,7 @@ def _rules() -> dict[str, Any]:
     }
 
 
-# `waiting` is where conditions belong that say which generations a worker may have at all.
+# `waiting` are those that a worker may have at all: for none in particular, all.
 ORDER = """
     WITH account AS (
         SELECT user_id, priority, weight,
@@ -91,7 +91,10 @@ ORDER = """
                    PARTITION BY requested_by_id, priority ORDER BY handed_over_at IS NULL, queued_at, id
                ) AS nth
         FROM chat_generation
-        WHERE status = 'queued'
+        WHERE status = 'queued' AND (%(worker)s::uuid IS NULL OR asked_model = '' OR EXISTS (
+            SELECT FROM chat_worker worker
+            WHERE worker.id = %(worker)s::uuid AND (worker.model = asked_model OR worker.adapters ? asked_model)
+        ))
     ), charged AS (
         SELECT id, waiting.priority, queued_at, is_new,
                nth + coalesce(running.num, 0) > %(most_running)s AS is_too_many,

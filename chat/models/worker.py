@@ -1,14 +1,32 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self, cast
 
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.ids import uuid7
+from chat.refused import Refused
+
+
+class Offer(NamedTuple):
+    """A model that can be asked for by its name, and what it can do; `base` is the model that an adapter belongs to."""
+
+    name: str
+    base: str
+    has_thinking: bool
+    context_length: int
+    tokens_per_s: float
+    """What all its replies together get now; 0 while it writes none."""
+    is_online: bool
+
+    @property
+    def is_adapter(self) -> bool:
+        return self.name != self.base
 
 
 class Worker(models.Model):
@@ -33,6 +51,8 @@ class Worker(models.Model):
     tokens_per_s = models.FloatField(default=0, db_default=0)
     reply_s = models.FloatField(null=True, blank=True)
     """How long a reply holds a slot, of late; None until one has ended."""
+    has_thinking = models.BooleanField(default=False, db_default=False)
+    adapters = models.JSONField(default=list, blank=True)
     started_at = models.DateTimeField(db_default=Now())
     beat_at = models.DateTimeField(db_default=Now(), db_index=True)
 
@@ -45,6 +65,7 @@ class Worker(models.Model):
     if TYPE_CHECKING:
         num_running: int
         age: timedelta
+        is_live: bool
 
     def __str__(self) -> str:
         return f"{self.name} ({self.state})"
@@ -97,11 +118,35 @@ class Worker(models.Model):
         """Let it take replies again."""
         type(self).objects.filter(id=self.id).update(is_draining=False)
 
-    def beat(self, **changed: str | float | None) -> bool:
+    def beat(self, **changed: str | float | list[str] | None) -> bool:
         """Say that the decode loop lives, and what changed with it; whether it is asked to drain."""
         me = type(self).objects.filter(id=self.id)
         me.update(beat_at=Now(), **changed)
         return bool(me.values_list("is_draining", flat=True).first())
+
+    @classmethod
+    def offers(cls) -> list[Offer]:
+        """The models that workers serve, or served in the last day: those of living workers first, each once."""
+        known = cls.objects.filter(beat_at__gt=Now() - timedelta(days=1)).exclude(model="")
+        is_live = models.Q(beat_at__gt=Now() - cls.lease()) & ~models.Q(state=cls.State.STOPPED)
+        offers: dict[str, Offer] = {}
+        for worker in known.annotate(is_live=models.ExpressionWrapper(is_live, models.BooleanField())):
+            for name in (worker.model, *worker.adapters):
+                if name not in offers or (worker.is_live and not offers[name].is_online):
+                    offers[name] = worker._offer(name, is_online=worker.is_live)
+        return sorted(
+            offers.values(), key=lambda offer: (not offer.is_online, offer.base, offer.is_adapter, offer.name)
+        )
+
+    def _offer(self, name: str, *, is_online: bool) -> Offer:
+        speed = self.tokens_per_s if is_online else 0
+        return Offer(name, self.model, self.has_thinking, self.context_length, speed, is_online)
+
+    @classmethod
+    def refuse_unknown(cls, model: str) -> None:
+        """Raise Refused for a model that no worker served in the last day: nobody would take up what asks for it."""
+        if model and model not in {offer.name for offer in cls.offers()}:
+            raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
 
     def fail(self, notice: str) -> None:
         """Say why this worker comes to its end; no beat, so that its lease runs out."""

@@ -25,6 +25,17 @@ def cancellation_create(request: Request, generation_id: UUID) -> HttpResponse:
 
 @require_POST
 @signed_in
+def answer_create(request: Request, generation_id: UUID) -> HttpResponse:
+    """End the thinking of a reply, so that its answer comes now; one that thinks no longer stays as it is."""
+    generation = access.generation(request.user, generation_id)
+    generation.answer_now()
+    if request.htmx:
+        return HttpResponse(status=204)
+    return redirect("conversation_detail", generation.message.conversation_id)
+
+
+@require_POST
+@signed_in
 def continuation_create(request: Request, generation_id: UUID) -> HttpResponse:
     """Go on with a reply that ended too early; one that is being written already stays as it is."""
     generation = access.generation(request.user, generation_id)

@@ -23,11 +23,13 @@ from chat.views.signed_in import Request, signed_in
 @signed_in
 def conversation_create(request: Request) -> HttpResponse:
     """A new conversation with its first turn."""
-    form = valid(MessageForm(request.POST))
+    form = MessageForm(request.POST)
+    fields = valid(form)
     try:
-        turn = Conversation.start(request.user, form["text"], form["client_id"], **placed(request))
+        how = {**placed(request), **form.how}
+        turn = Conversation.start(request.user, fields["text"], fields["client_id"], **how)
     except Refused as refused:
-        return refusal(request, refused, None, form["text"])
+        return refusal(request, refused, None, fields["text"])
     return _answer(request, turn)
 
 
@@ -38,11 +40,12 @@ def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
     conversation = access.conversation(request.user, conversation_id)
     if request.method == "GET":
         return _turns_after(conversation, request.GET.get("after", ""), request.GET.get("ended", ""))
-    form = valid(MessageForm(request.POST))
+    form = MessageForm(request.POST)
+    fields = valid(form)
     try:
-        turn = conversation.ask(form["text"], form["client_id"], form["parent"])
+        turn = conversation.ask(fields["text"], fields["client_id"], fields["parent"], **form.how)
     except Refused as refused:
-        return refusal(request, refused, conversation, form["text"])
+        return refusal(request, refused, conversation, fields["text"])
     return _answer(request, turn)
 
 

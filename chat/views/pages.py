@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from chat import access
@@ -16,6 +17,14 @@ from chat.models import Conversation, Folder, Message, Window
 from chat.views.chats import chat_list
 from chat.views.model import model_status
 from chat.views.signed_in import Request, signed_in
+
+# What a chat may begin with: a few words on the card, and the text for the composer, which ends where one goes on.
+SUGGESTIONS = (
+    (_("Find a mistake in code"), _("Find the mistake in this code, explain it and correct it:\n\n")),
+    (_("Summarise a text"), _("Summarise this text in five points, with figures and names:\n\n")),
+    (_("Explain something"), _("Explain this step by step, with an example, to somebody who is new to it: ")),
+    (_("Translate a text"), _("Translate this text into English and keep its layout:\n\n")),
+)
 
 # All are named in the page's head, so that a browser fetches them at once and not one import after another.
 MODULES = sorted(
@@ -33,7 +42,8 @@ class Placed(TypedDict):
 @require_safe
 @signed_in
 def new_chat(request: Request) -> HttpResponse:
-    return page(request)
+    """The page without a conversation; `text` is what a suggestion puts into the composer."""
+    return page(request, text=request.GET.get("text", ""))
 
 
 @require_safe
@@ -80,13 +90,15 @@ def page(
     if conversation:  # "all" is for who has no script to fetch the rest with
         is_whole = "all" in request.GET
         window = Window(conversation.branch(), None) if is_whole else conversation.window(start=_id_in(request, "at"))
+    last = getattr(window.messages[-1], "generation", None) if window.messages else None
     context = {
         **placed(request, conversation),
         "conversation": conversation,
         "messages": window.messages,
         "earlier": window.earlier,
         "chats": chat_list(request),
-        "model": model_status(),
+        "model": model_status(last or Conversation.last_asked(request.user)),
+        "suggestions": SUGGESTIONS,
         "unsent": Message(role=Message.Role.USER),
         "client_id": uuid4(),
         "text": text,

@@ -4,6 +4,8 @@ import "./reply-stream.js";
 import "./chat-log.js";
 import "./earlier-turns.js";
 import "./message-composer.js";
+import "./model-choice.js";
+import "./answer-now.js";
 import "./copy-button.js";
 import "./table-copy.js";
 import "./reply-form.js";

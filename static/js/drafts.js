@@ -2,6 +2,8 @@
 
 /** @typedef {{ clientId: string, text: string }} Unsent */
 
+const KINDS = ["draft", "unsent", "queued"];
+
 /** What a person has written but the server has not got, kept in this browser for one user and one conversation. */
 export class Drafts {
   /** @param {string} user @param {string} conversation empty for a new chat */
@@ -27,10 +29,19 @@ export class Drafts {
     this.#keep("unsent", message ? JSON.stringify(message) : "");
   }
 
+  /** @returns {Unsent[]} what shall be sent when the reply that is being written is over, first things first */
+  get queued() {
+    return JSON.parse(localStorage.getItem(this.#key("queued")) ?? "[]");
+  }
+
+  set queued(messages) {
+    this.#keep("queued", messages.length ? JSON.stringify(messages) : "");
+  }
+
   /** Forgets everything of this user, on every conversation. */
   forget() {
     for (const key of Object.keys(localStorage)) {
-      if (key.startsWith(`draft:${this.user}:`) || key.startsWith(`unsent:${this.user}:`)) localStorage.removeItem(key);
+      if (KINDS.some((kind) => key.startsWith(`${kind}:${this.user}:`))) localStorage.removeItem(key);
     }
   }
 

@@ -2,8 +2,9 @@
 import { ChatLog } from "./chat-log.js";
 import { Drafts } from "./drafts.js";
 import { clientId, post, signIn, wordsOf } from "./http.js";
+import { QueuedMessages } from "./queued-messages.js";
 import { isOn } from "./settings.js";
-import { text } from "./texts.js";
+import { text as words } from "./texts.js";
 import { UnsentMessage } from "./unsent-message.js";
 
 /** @typedef {import("./drafts.js").Unsent} Unsent */
@@ -17,6 +18,7 @@ class MessageComposer extends HTMLElement {
   hint = /** @type {HTMLElement} */ (this.querySelector("[data-hint]"));
   send = /** @type {HTMLButtonElement} */ (this.querySelector("[data-send]"));
   stop = /** @type {HTMLButtonElement} */ (this.querySelector("[data-stop]"));
+  queue = /** @type {QueuedMessages} */ (this.querySelector("queued-messages"));
   chat = /** @type {ChatLog} */ (this.closest("chat-log"));
   drafts = new Drafts(document.body.dataset.user ?? "", this.chat.conversation);
 
@@ -36,12 +38,15 @@ class MessageComposer extends HTMLElement {
     this.text.addEventListener("keydown", (event) => this.#pressed(event));
     this.stop.addEventListener("click", () => this.#stopReply());
     this.chat.addEventListener("chat:busy", () => this.#refresh());
+    this.queue.addEventListener("queue:edit", (event) => this.#takeUp(/** @type {CustomEvent<Unsent>} */ (event).detail));
+    this.queue.addEventListener("queue:now", () => (this.chat.isBusy ? this.#stopReply() : this.#sendQueued()));
     document.addEventListener("keydown", (event) => this.#pressedAnywhere(event));
     window.addEventListener("popstate", () => location.reload());
   }
 
   #restore() {
     this.text.value = this.text.value || this.drafts.text;
+    this.queue.show(this.drafts);
     const unsent = this.drafts.unsent;
     if (!unsent) return;
     // The answer to the last try was lost with the page; the message itself may well have arrived.
@@ -78,19 +83,34 @@ class MessageComposer extends HTMLElement {
   #submit() {
     const text = this.text.value;
     if (!text.trim()) return;
-    const obstacle = this.#obstacle();
-    if (obstacle) return this.#tell(obstacle);
+    const isBusy = this.chat.isBusy || this.chat.isSending;
+    if (!isBusy && this.chat.querySelector("unsent-message")) return this.#tell(words("unsent"));
     const message = { clientId: clientId(), text };
-    this.drafts.unsent = message;
     this.drafts.text = this.text.value = "";
+    if (isBusy) this.queue.add(message);
+    else this.#send(message);
     this.#tell("");
     this.#refresh();
+  }
+
+  /** @param {Unsent} message */
+  #send(message) {
+    this.drafts.unsent = message;
     this.#deliver(message, this.#show(message));
   }
 
-  #obstacle() {
-    if (this.chat.isBusy || this.chat.isSending) return text("wait");
-    return this.chat.querySelector("unsent-message") ? text("unsent") : "";
+  /** The next of what was written while a reply was; not before one that did not arrive. */
+  #sendQueued() {
+    if (this.chat.isBusy || this.chat.isSending || this.chat.querySelector("unsent-message")) return;
+    const next = this.queue.take();
+    if (next) this.#send(next);
+  }
+
+  /** @param {Unsent} message that was queued, back into the field */
+  #takeUp(message) {
+    this.text.value = [this.text.value, message.text].filter(Boolean).join("\n\n");
+    this.#edited();
+    this.text.focus();
   }
 
   /** @param {Unsent} message */
@@ -108,7 +128,8 @@ class MessageComposer extends HTMLElement {
   async #deliver(message, bubble) {
     bubble.sending();
     this.chat.isSending = true;
-    const fields = { client_id: message.clientId, text: message.text, parent: this.chat.lastMessageId };
+    const chosen = /** @type {Record<string, string>} */ (Object.fromEntries(new FormData(this.form)));
+    const fields = { ...chosen, client_id: message.clientId, text: message.text, parent: this.chat.lastMessageId };
     const response = await post(this.form.action, fields).catch(() => null);
     const html = await response?.text().catch(() => "");
     this.chat.isSending = false;
@@ -137,8 +158,12 @@ class MessageComposer extends HTMLElement {
     this.chat.dataset.conversation = conversation;
     this.form.action = `${address}/messages/`;
     this.drafts.text = "";
+    const { queued } = this.drafts;
+    this.drafts.queued = [];
     this.drafts = new Drafts(this.drafts.user, conversation);
     this.drafts.text = this.text.value;
+    this.drafts.queued = queued;
+    this.queue.show(this.drafts);
     document.body.dispatchEvent(new CustomEvent("chats:changed"));
   }
 
@@ -162,7 +187,7 @@ class MessageComposer extends HTMLElement {
     if (response?.status === 401) signIn();
     if (response?.ok) return;
     this.stop.disabled = false;
-    this.#tell(text("not-stopped"), "error");
+    this.#tell(words("not-stopped"), "error");
   }
 
   /** @param {string} text @param {"" | "error"} kind */
@@ -179,7 +204,7 @@ class MessageComposer extends HTMLElement {
     this.send.disabled = !this.text.value.trim();
     if (!isBusy) {
       this.stop.disabled = false;
-      if (this.hint.textContent === text("wait")) this.#tell("");
+      this.#sendQueued();
     }
     if (hadFocus && !isTouch()) this.text.focus();
     grow(this.text);

@@ -1,0 +1,30 @@
+"""Choosing the model, its thinking, and what to begin with."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from .steps import ask, composer, reply, wait_for_end
+
+
+def test_E1_C9_from_a_suggestion_to_a_reply_that_thinks_and_is_told_to_answer(page: Page) -> None:
+    page.get_by_role("link", name="Explain something").click()
+    expect(composer(page)).to_be_focused()
+    assert composer(page).input_value().startswith("Explain this step by step")
+    expect(page.locator("article")).to_have_count(0)
+
+    expect(page.get_by_role("combobox", name="Model", exact=True)).to_contain_text("scripted")
+    thinking = page.get_by_role("button", name="Thinking")
+    expect(thinking).to_have_attribute("aria-pressed", "true")
+    ask(page, "[[tokens=5;reasoning=3000;rate=30]]")
+    page.get_by_role("button", name="Answer now").click()
+    wait_for_end(page)
+    expect(reply(page).get_by_text("Thought for")).to_be_visible()
+    expect(page.get_by_role("button", name="Answer now")).to_be_hidden()
+
+    thinking.click()
+    ask(page, "[[tokens=5;reasoning=30]]")
+    wait_for_end(page)
+    expect(reply(page).locator("details")).to_be_hidden()
+    page.reload()
+    expect(thinking).to_have_attribute("aria-pressed", "false")
