@@ -33,7 +33,8 @@ def address(name: str, turn: Turn) -> str:
 
 def pressed(html: str) -> list[str]:
     """Which of the two thumbs are shown as pressed."""
-    states = [part.split('"')[0] for part in html.split('aria-pressed="')[1:]]
+    votes = html.partition("<vote-buttons")[2].partition("</vote-buttons>")[0]
+    states = [part.split('"')[0] for part in votes.split('aria-pressed="')[1:]]
     return [thumb for thumb, state in zip(("up", "down"), states[-2:], strict=True) if state == "true"]
 
 
