@@ -9,7 +9,13 @@ const chat = /** @type {import("./chat-log.js").ChatLog} */ (document.querySelec
 
 function read() {
   const isSeen = chat.conversation && !document.hidden && !chat.isBusy;
-  if (isSeen) post(`/c/${chat.conversation}/reading/`).catch(() => null);
+  if (isSeen) post(`/c/${chat.conversation}/reading/`).then(shown, () => null);
+}
+
+/** The hint that follows may come before the page's socket is there to hear it. */
+function shown() {
+  const item = document.querySelector("#chats [aria-current]")?.closest("li");
+  if (item?.querySelector("[data-state=unread]")) document.body.dispatchEvent(new Event("chats:changed"));
 }
 
 chat.addEventListener("reply:end", () => setTimeout(read));

@@ -197,7 +197,7 @@ SMALL = """() => [...document.querySelectorAll("button, a[href], summary, input,
 def swipe(page: Page, start: int, end: int) -> None:
     session = page.context.new_cdp_session(page)
     for kind, x in (("touchStart", start), ("touchMove", (start + end) // 2), ("touchMove", end), ("touchEnd", None)):
-        points = [] if x is None else [{"x": x, "y": 500}]
+        points = [] if x is None else [{"x": x, "y": 830}]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
