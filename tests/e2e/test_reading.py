@@ -195,9 +195,12 @@ SMALL = """() => [...document.querySelectorAll("button, a[href], summary, input,
 
 
 def swipe(page: Page, start: int, end: int) -> None:
+    """A finger along the last line that was written."""
+    line = page.locator("[data-part=answer] p").last.bounding_box()
+    assert line
     session = page.context.new_cdp_session(page)
     for kind, x in (("touchStart", start), ("touchMove", (start + end) // 2), ("touchMove", end), ("touchEnd", None)):
-        points = [] if x is None else [{"x": x, "y": 830}]
+        points = [] if x is None else [{"x": x, "y": line["y"] + line["height"] / 2}]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
