@@ -97,7 +97,7 @@ def test_scripts_take_their_sentences_from_the_page() -> None:
     sentences = {name: re.findall(r"""["`']([A-Z][a-z]+(?: [\w$]+)*[.…]?)["`']""", text) for name, text in code.items()}
     keys = {"Enter", "Escape", "ArrowUp", "Semicolon"}
     assert {name: said for name, said in sentences.items() if set(said) - keys} == {}
-    used = {name for text in code.values() for name in re.findall(r'\btext\(["`]([\w-]+)', text)}
+    used = {name for text in code.values() for name in re.findall(r'\b(?:text|words)\(["`]([\w-]+)', text)}
     offered = set(re.findall(r'data-text="([\w-]+)"', (ROOT / "templates/chat/_texts.html").read_text()))
     assert {name for name in offered if not name.startswith("end-")} == used - {"end-"}
     assert {name for name in offered if name.startswith("end-")} == {

@@ -74,7 +74,7 @@ def usage_csv(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 def ledger(request: HttpRequest) -> HttpResponse:
     """The workers, and whether what they counted is what the ledger says."""
-    context = {**admin.site.each_context(request), "title": _("Workers"), "closings": Closing.of_all()}
+    context = {**admin.site.each_context(request), "title": _("Ledger"), "closings": Closing.of_all()}
     return render(request, "admin/ledger.html", context)
 
 

@@ -124,3 +124,13 @@ def real_model_dir() -> Path:
         if found:
             return found
     pytest.skip("qwen2.5-coder-0.5b is not here: get it with `python manage.py models fetch qwen2.5-coder-0.5b`")
+
+
+@pytest.fixture(scope="session")
+def real_engine(real_model_dir: Path) -> Iterator[LocalEngine]:
+    """The default model; opened once, as that takes longer than most of what is asked of it."""
+    from inference.engine import LocalEngine
+
+    engine = LocalEngine.open(real_model_dir)
+    yield engine
+    engine.shutdown()

@@ -229,44 +229,32 @@ def test_device_seconds_of_all_replies_are_the_seconds_the_device_was_busy(build
 
 
 @pytest.mark.model
-def test_the_real_model_goes_on_from_a_prefix_as_it_would_have(real_model_dir: Path) -> None:
-    engine = LocalEngine.open(real_model_dir)
-    try:
-        sampling = SamplingParams(temperature=0.8, seed=3, max_tokens=60)
-        request = ask("Count from one to thirty in words.", sampling=sampling)
-        whole = answer(list(engine.submit(request)))
-        for share in (0.2, 0.7):
-            shown = whole[: whole.index(" ", int(len(whole) * share))]
-            rest = answer(list(engine.submit(replace(request, prefix=Prefix(text=shown)))))
-            assert shown + rest == whole
-    finally:
-        engine.shutdown()
+def test_the_real_model_goes_on_from_a_prefix_as_it_would_have(real_engine: LocalEngine) -> None:
+    sampling = SamplingParams(temperature=0.8, seed=3, max_tokens=60)
+    request = ask("Count from one to thirty in words.", sampling=sampling)
+    whole = answer(list(real_engine.submit(request)))
+    for share in (0.2, 0.7):
+        shown = whole[: whole.index(" ", int(len(whole) * share))]
+        rest = answer(list(real_engine.submit(replace(request, prefix=Prefix(text=shown)))))
+        assert shown + rest == whole
 
 
 @pytest.mark.model
-def test_the_real_model_says_the_same_alone_and_among_eight_others(real_model_dir: Path) -> None:
-    engine = LocalEngine.open(real_model_dir)
-    try:
-        sampling = SamplingParams(temperature=0.9, seed=7, max_tokens=48)
-        asked = ask("Why does a bicycle stay upright?", sampling=sampling)
-        alone = answer(list(engine.submit(asked)))
-        others = [engine.submit(ask("Tell a story. " * (1 + 7 * i), sampling=sampling)) for i in range(8)]
-        assert answer(list(engine.submit(asked))) == alone
-        engine.forget()
-        assert answer(list(engine.submit(asked))) == alone
-        for run in others:
-            run.cancel()
-            list(run)
-    finally:
-        engine.shutdown()
+def test_the_real_model_says_the_same_alone_and_among_eight_others(real_engine: LocalEngine) -> None:
+    sampling = SamplingParams(temperature=0.9, seed=7, max_tokens=48)
+    asked = ask("Why does a bicycle stay upright?", sampling=sampling)
+    alone = answer(list(real_engine.submit(asked)))
+    others = [real_engine.submit(ask("Tell a story. " * (1 + 7 * i), sampling=sampling)) for i in range(8)]
+    assert answer(list(real_engine.submit(asked))) == alone
+    real_engine.forget()
+    assert answer(list(real_engine.submit(asked))) == alone
+    for run in others:
+        run.cancel()
+        list(run)
 
 
 @pytest.mark.model
-def test_the_real_model_reads_a_long_prompt_in_pieces(real_model_dir: Path) -> None:
-    engine = LocalEngine.open(real_model_dir)
-    try:
-        question = "The secret word is marmalade. " + "Nothing to see here. " * 130 + "What is the secret word?"
-        events = list(engine.submit(ask(question, sampling=SamplingParams(temperature=0, max_tokens=20))))
-        assert "marmalade" in answer(events) and started(events).prompt_tokens > 600
-    finally:
-        engine.shutdown()
+def test_the_real_model_reads_a_long_prompt_in_pieces(real_engine: LocalEngine) -> None:
+    question = "The secret word is marmalade. " + "Nothing to see here. " * 130 + "What is the secret word?"
+    events = list(real_engine.submit(ask(question, sampling=SamplingParams(temperature=0, max_tokens=20))))
+    assert "marmalade" in answer(events) and started(events).prompt_tokens > 600

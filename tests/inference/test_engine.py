@@ -385,16 +385,12 @@ def _assert_well_formed(events: list[Event]) -> None:
 
 
 @pytest.mark.model
-def test_the_real_model_answers_as_transformers_does(real_model_dir: Path) -> None:
+def test_the_real_model_answers_as_transformers_does(real_engine: LocalEngine, real_model_dir: Path) -> None:
     question = "Write a Python function that reverses a string. 用中文解释。"
     ids = greedy_ids(real_model_dir, question, 24)
     expected = Tokenizer.from_file(str(real_model_dir / "tokenizer.json")).decode(ids)
-    engine = LocalEngine.open(real_model_dir)
-    try:
-        events = list(engine.submit(ask(question, sampling=SamplingParams(temperature=0, max_tokens=24))))
-        assert answer(events) == expected and end(events).usage.completion_tokens == 24
-        question = "Reply with the single word: yes"
-        finished = end(list(engine.submit(ask(question, sampling=SamplingParams(temperature=0, max_tokens=200)))))
-        assert finished.reason == "stop"
-    finally:
-        engine.shutdown()
+    events = list(real_engine.submit(ask(question, sampling=SamplingParams(temperature=0, max_tokens=24))))
+    assert answer(events) == expected and end(events).usage.completion_tokens == 24
+    question = "Reply with the single word: yes"
+    finished = end(list(real_engine.submit(ask(question, sampling=SamplingParams(temperature=0, max_tokens=200)))))
+    assert finished.reason == "stop"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -63,11 +62,7 @@ def test_a_bad_guide_is_refused_in_plain_words_and_others_finish(tiny: LocalEngi
 
 
 @pytest.mark.model
-def test_the_real_model_fills_in_a_schema(real_model_dir: Path) -> None:
-    engine = LocalEngine.open(real_model_dir)
-    try:
-        sampling = SamplingParams(temperature=0, max_tokens=100)
-        events = list(engine.submit(ask("Ada Lovelace is 36 years old. Who is she?", sampling=sampling, guide=PERSON)))
-        assert json.loads(answer(events)) == {"name": "Ada Lovelace", "age": 36}
-    finally:
-        engine.shutdown()
+def test_the_real_model_fills_in_a_schema(real_engine: LocalEngine) -> None:
+    sampling = SamplingParams(temperature=0, max_tokens=100)
+    events = list(real_engine.submit(ask("Ada Lovelace is 36 years old. Who is she?", sampling=sampling, guide=PERSON)))
+    assert json.loads(answer(events)) == {"name": "Ada Lovelace", "age": 36}
