@@ -119,9 +119,13 @@ def test_C7_send_becomes_stop_and_what_is_sent_meanwhile_is_queued_and_kept(page
     queued.last.get_by_role("button", name="Delete").click()
     expect(queued).to_have_text(re.compile("and another thing"))
     stop.click()
-    expect(page.locator("article[data-role=user]").last).to_have_text("and another thing")
+    expect(page.locator(".message__bubble").last).to_have_text("and another thing")
+    expect(page.locator("article[data-role=assistant]").first).to_have_attribute("data-status", "stopped")
     wait_for_end(page)
     expect(queued).to_have_count(0)
+    send_button = page.get_by_role("button", name="Send")
+    composer(page).fill("more")
+    expect(send_button).to_be_enabled()
 
 
 def test_S1_the_message_is_shown_before_the_server_has_it(page: Page) -> None:
