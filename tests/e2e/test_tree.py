@@ -137,6 +137,7 @@ def test_M1_M2_the_toolbar_is_shown_when_it_is_wanted_and_copies_questions_too(o
     assert names == ["Copy", "Regenerate", "Answer differently", sharing, "Good reply", "Bad reply", "More"]
     phone = open_page(page.url, **PHONE)
     assert opacity(phone.locator("article").first) == "1"
+    phone.evaluate("document.querySelector('.model-choice option:checked').textContent = 'qwen2.5-coder-0.5b-instruct'")
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
 
 
