@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import pwd
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_CLONE_NEWUSER = 0x10000000
-_PR_SET_KEEPCAPS = 8
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_RAISE = 2
-_CAP_DAC_OVERRIDE = 1
-_CAPABILITY_VERSION_3 = 0x20080522
-_libc = ctypes.CDLL(None, use_errno=True)
+from . import become
 
 
 @dataclass(frozen=True)
 class Account:
-    """`enter` makes a fresh child process run as this account; its files belong to `uid`, seen from here."""
+    """How a child comes to run as this account, see become.py; its files belong to `uid`, seen from here."""
 
     uid: int
-    enter: Callable[[], None] | None = None
+    way: str = "same"
 
     def own(self, folder: Path) -> None:
         """Give `folder` with all it holds to this account, where it is not so already."""
@@ -42,9 +34,9 @@ def for_postgres() -> Account:
     uid = os.geteuid()
     if uid != 0 and _has_name(uid):
         return Account(uid)
-    if _is_possible(_enter_namespace) or uid != 0:
-        return Account(uid, _enter_namespace)
-    return Account(_nobody(), _become_nobody)
+    if _is_possible("namespace") or uid != 0:
+        return Account(uid, "namespace")
+    return Account(become.nobody(), "nobody")
 
 
 def _has_name(uid: int) -> bool:
@@ -55,46 +47,6 @@ def _has_name(uid: int) -> bool:
     return True
 
 
-def _is_possible(enter: Callable[[], None]) -> bool:
-    try:
-        subprocess.run(["/bin/sh", "-c", ":"], preexec_fn=enter, check=True, stderr=subprocess.DEVNULL)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return True
-
-
-def _nobody() -> int:
-    """A user id with a name that is not root's."""
-    try:
-        return pwd.getpwnam("nobody").pw_uid
-    except KeyError:
-        return next((entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid != 0), 65534)
-
-
-def _enter_namespace() -> None:
-    """Become nobody in a new user namespace: outside of it the process keeps the present user's rights and files."""
-    uid, gid = os.geteuid(), os.getegid()
-    _check(_libc.unshare(_CLONE_NEWUSER))
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{_nobody()} {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"{_nobody()} {gid} 1")
-
-
-def _become_nobody() -> None:
-    """Become nobody for good, yet able to pass through folders that only root may enter, as the checkout's may be."""
-    uid = _nobody()
-    _check(_libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
-    one = 1 << _CAP_DAC_OVERRIDE
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    sets = (ctypes.c_uint32 * 6)(one, one, one, 0, 0, 0)
-    if _libc.capset(header, sets) == 0:
-        _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
-
-
-def _check(result: int) -> None:
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+def _is_possible(way: str) -> bool:
+    done = subprocess.run([*become.command(account=way), "/bin/sh", "-c", ":"], stderr=subprocess.DEVNULL)
+    return done.returncode == 0

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
-_PR_SET_PDEATHSIG = 1
+from . import become
+
 _LOG_LIMIT = 10_000_000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Failure(Exception):
     """One plain sentence for the person who started qwenweb."""
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process as soon as the thread that started it is gone."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class Child(ABC):
@@ -110,32 +104,22 @@ class Child(ABC):
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        before_exec: Callable[[], None] | None = None,
+        account: str = "same",
+        nice: int = 0,
         pass_fds: Sequence[int] = (),
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> None:
         """Start `command` in a session of its own, bound to the life of this thread; its output goes to the log."""
-        parent = os.getpid()
-
-        def enter() -> None:
-            if before_exec:
-                before_exec()
-            # Last, because a change of credentials clears it; asked again, because the parent may be gone by now.
-            die_with_parent()
-            if os.getppid() != parent:
-                os._exit(1)
-
         with self._open_log() as log:
             self.process = subprocess.Popen(
-                command,
+                [*become.command(account=account, nice=nice), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
                 stderr=log if stderr is None else stderr,
                 env=env,
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=enter,
                 pass_fds=pass_fds,
             )
 

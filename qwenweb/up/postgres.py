@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from . import account
+from . import account, become
 from .child import Child, Failure
 from .socket_dir import make_private
 
@@ -78,7 +78,7 @@ class Postgres(Child):
         options = [f"--{name}={value}" for name, value in settings.items()]
         self.launch(
             [_binary("postgres"), "-D", self.data_dir, *options],
-            before_exec=account.for_postgres().enter,
+            account=account.for_postgres().way,
             cwd=Path("/"),
         )
 
@@ -102,13 +102,12 @@ class Postgres(Child):
 
     def _run(self, name: str, *arguments: str, text: str = "") -> None:
         done = subprocess.run(
-            [_binary(name), *arguments],
+            [*become.command(account=account.for_postgres().way), _binary(name), *arguments],
             input=text,
             capture_output=True,
             text=True,
             cwd="/",
             start_new_session=True,
-            preexec_fn=account.for_postgres().enter,
         )
         complaints = _complaints(done.stderr)
         if done.returncode != 0 or complaints:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -41,7 +40,7 @@ class Program(Child):
             self._command,
             env=self._env,
             cwd=Path(__file__).parents[2],
-            before_exec=self._be_nice,
+            nice=self._nice,
             pass_fds=self._pass_fds,
             stdout=self._stdout,
             stderr=None if self.log else sys.stderr.fileno(),
@@ -49,9 +48,6 @@ class Program(Child):
 
     def is_ready(self) -> bool:
         return self.is_running and self._probe()
-
-    def _be_nice(self) -> None:
-        os.nice(self._nice)
 
 
 class Question(Program):

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import redis
 
-from qwenweb.up import account
+from qwenweb.up import account, become
 from qwenweb.up.child import Failure
 from qwenweb.up.postgres import Postgres
 from qwenweb.up.valkey import Valkey
@@ -67,7 +67,7 @@ def test_text_is_sorted_by_code_point_and_folded_as_unicode(database: Postgres) 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
 def test_root_without_user_namespaces_runs_postgres_as_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = account.Account(account._nobody(), account._become_nobody)
+    nobody = account.Account(become.nobody(), "nobody")
     monkeypatch.setattr(account, "for_postgres", lambda: nobody)
     with Postgres(tmp_path / "postgres", tmp_path / "run") as server:
         assert server.data_dir.stat().st_uid == nobody.uid
