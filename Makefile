@@ -27,7 +27,7 @@ test: ## set up what the tests need, and run them
 	@sh .ci/chromium
 	@sh .ci/packages
 	@$(PYTHON) manage.py models fetch || echo "Without the model, the tests that need it are skipped." >&2
-	@$(PYTHON) -m pytest $(TESTS)
+	@$(PYTHON) -m pytest $(or $(TESTS),-n 2 --dist loadfile)
 
 test-faults: ## break every part while people read; the last line is JSON (SEEDS=10, half an hour for each ten)
 	$(call install,--dev)

@@ -32,8 +32,8 @@ MODEL_DATA = Path(os.environ.get("QWENWEB_DATA_DIR") or "var").resolve()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Settings are read once, so the servers must be there before Django is."""
-    if hasattr(config, "workerinput"):
-        raise pytest.UsageError("These tests share one Postgres and one Valkey; run them in one process.")
+    if config.getoption("numprocesses", None):
+        return  # each of the processes that run the tests has servers of its own; this one only deals them out
     os.environ.update(
         QWENWEB_DATA_DIR=str(_directory),
         QWENWEB_SECRET_KEY=secrets.token_urlsafe(64),
