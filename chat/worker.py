@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 LOOK_AGAIN_S = 2.0
 HAND_OVER_S = 5.0
+LOOP_ENDS_S = 2.0
 ENGINE_LOST = "The model stopped working and is being started again."
 COUNTED = ("num_prompt_tokens", "num_completion_tokens", "busy_s", "energy_j")
 _running: InferenceWorker | None = None
@@ -67,6 +68,7 @@ class InferenceWorker:
         self._was_cut_off = False
         self._is_draining = self._is_leaving = False
         self._speed = Speed()
+        self._loops: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._look = threading.Event()
         self._is_stopping = threading.Event()
@@ -74,7 +76,8 @@ class InferenceWorker:
 
     def start(self) -> None:
         for loop in (self._claim_loop, self._beat_loop, self._listen_loop):
-            threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
+            self._loops.append(threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True))
+            self._loops[-1].start()
 
     def wake(self) -> None:
         self._look.set()
@@ -84,6 +87,8 @@ class InferenceWorker:
         self._is_draining = self._is_leaving = True
         self._drain()
         self._end_all(grace_s=5)
+        for loop in self._loops[:2]:  # those that write into Postgres; the one that listens may be a second late
+            loop.join(timeout=LOOP_ENDS_S)
         self._say(lambda: self.row.beat(state=Worker.State.STOPPED, **self._counted()))
 
     def _drain(self) -> None:

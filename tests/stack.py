@@ -92,6 +92,19 @@ class RunningStack:
             "DJANGO_SETTINGS_MODULE": "qwenweb.settings",
         }
 
+    @property
+    def database_url(self) -> str:
+        """Where Postgres itself is found."""
+        return self.django_env["DATABASE_URL"]
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask Postgres itself."""
+        import psycopg
+
+        with psycopg.connect(self.database_url.replace("postgres://", "postgresql://"), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
     def run(self, code: str) -> Any:
         """Run Python inside its Django; what the code put into `result`, by way of JSON."""
         program = f"import django; django.setup(); import json; result = None\n{code}\nprint(json.dumps(result))"

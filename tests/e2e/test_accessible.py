@@ -15,10 +15,12 @@ from .steps import answer, composer, reply, say, wait_for_end
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 FIND = "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)"
-SHOW = """theme => new Promise((shown) => {
+# Colours change in transitions, which begin with a frame; a slow machine draws few of those.
+SHOW = """async theme => {
     document.documentElement.dataset.theme = theme;
-    setTimeout(() => requestAnimationFrame(shown), 100);
-})"""
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
+}"""
 RICH = """# Title
 
 A [link](https://example.org), `code` and $x^2$.

@@ -139,7 +139,7 @@ def test_S5_an_interrupted_reply_offers_continue_beside_retry(stack: RunningStac
     ask(page, QUESTION)
     expect(answer(reply(page))).not_to_be_empty()
     # Its second worker: one that loses only one goes on by itself.
-    stack.run("from chat.models import Generation\nresult = Generation.objects.running().update(num_lost=1)")
+    stack.sql("UPDATE chat_generation SET num_lost = 1 WHERE status = 'running'")
     stack.kill("inference")
     article = wait_for_end(page, "interrupted")
     before = answer(article).inner_text()

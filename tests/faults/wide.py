@@ -124,13 +124,10 @@ class WideStack(RunningStack):
                 line.stop()
             self._hands.shutdown()
 
-    def sql(self, statement: str) -> list[tuple[object, ...]]:
-        """Ask Postgres itself, past the line that may be broken."""
-        import psycopg
-
-        with psycopg.connect(self.postgres.url.replace("postgres://", "postgresql://"), autocommit=True) as connection:
-            cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+    @property
+    def database_url(self) -> str:
+        """Past the line that may be broken."""
+        return self.postgres.url
 
 
 @contextmanager

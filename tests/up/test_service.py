@@ -16,15 +16,16 @@ from .running import wait_until
 class Script(Child):
     """A child that runs a few lines of Python."""
 
-    def __init__(self, code: str, log: Path) -> None:
+    def __init__(self, code: str, log: Path, *, gets_ready: bool = True) -> None:
         super().__init__("The script", log)
         self.code = code
+        self.gets_ready = gets_ready
 
     def spawn(self) -> None:
         self.launch([sys.executable, "-c", self.code])
 
     def is_ready(self) -> bool:
-        return self.is_running
+        return self.gets_ready and self.is_running
 
 
 def look_until(services: list[Service], state: State) -> None:
@@ -64,7 +65,7 @@ def test_work_that_fails_is_tried_again(log: Path, tmp_path: Path) -> None:
 
 
 def test_without_an_essential_child_there_is_no_start(log: Path) -> None:
-    service = Service(Script("raise SystemExit('The disk is full.')", log), is_essential=True)
+    service = Service(Script("raise SystemExit('The disk is full.')", log, gets_ready=False), is_essential=True)
     with pytest.raises(Failure, match=r"^The script can't be started: The disk is full\.$"):
         look_until([service], State.READY)
 
