@@ -231,8 +231,8 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     For another length the model sees the reply that had the wrong one, and is asked for it again.
     """
     reply = generation.message
-    by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id])}
-    system = [ChatMessage("system", text) for (text,) in execute(SYSTEM_PROMPT, [reply.conversation_id])]
+    by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id] * 2)}
+    system = [ChatMessage("system", by_id.pop(None)[2])] if None in by_id else []
     branch: list[ChatMessage] = []
     above = reply.parent_id
     while above:
@@ -251,9 +251,11 @@ ANOTHER_LENGTH = {
 }
 
 
-SYSTEM_PROMPT = """
-    SELECT folder.system_prompt FROM chat_conversation conversation
-    JOIN chat_folder folder ON folder.id = conversation.folder_id
+# The folder's system prompt is a message without an id.
+MESSAGES = """
+    SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s
+    UNION ALL
+    SELECT NULL, NULL, 'system', folder.system_prompt
+    FROM chat_conversation conversation JOIN chat_folder folder ON folder.id = conversation.folder_id
     WHERE conversation.id = %s AND folder.system_prompt <> ''
 """
-MESSAGES = "SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s"

@@ -18,7 +18,7 @@ from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
 from chat.models.organised import Organised
-from chat.models.quota import Quota, QuotaSpent
+from chat.models.quota import Quota
 from chat.models.tree import Tree
 from chat.models.worker import Worker
 from chat.refused import Refused
@@ -266,12 +266,6 @@ class Conversation(Organised):
     def _insert(self, message: Message, client_id: str, *, is_new_message: bool, **how: Any) -> Turn:
         """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""
         Worker.refuse_unknown(how.get("asked_model", ""))
-        try:
-            Generation.refuse_too_many(self.owner_id)
-        except Refused:
-            if turn := self._turn_of(self.owner_id, client_id):
-                return turn
-            raise
         reply = Message(conversation=self, parent=message, role=Message.Role.ASSISTANT)
         generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id, **how)
         self.active_leaf, self.last_active_at = reply, timezone.now()
@@ -284,7 +278,7 @@ class Conversation(Organised):
                     *(insert(each, *MESSAGE) for each in messages),
                     insert(generation, "id", "message_id", "requested_by_id", "client_id", "reserved_tokens", *how),
                 )
-        except (IntegrityError, QuotaSpent):
+        except (IntegrityError, Refused):
             turn = self._turn_of(self.owner_id, client_id)
             if turn is None:
                 raise

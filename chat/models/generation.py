@@ -12,7 +12,6 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from chat import failures, hints, markdown
-from chat.database import execute
 from chat.models import queue
 from chat.models.again import Again
 from chat.models.fair_share import FairShare
@@ -187,15 +186,6 @@ class Generation(Again):
         return cls.objects.queued().filter(handed_over_at__lt=Now() - PATIENCE)
 
     @classmethod
-    def refuse_too_many(cls, user_id: UUID) -> None:
-        """Raise Refused when a person has as many replies waiting as one may have."""
-        sql = "SELECT count(*) FROM chat_generation WHERE requested_by_id = %s AND status = 'queued'"
-        (num_queued,) = execute(sql, [user_id]).fetchone() or (0,)
-        if num_queued >= settings.USER_QUEUED:
-            words = _("You have {number} messages waiting for an answer already. Send this one when some are answered.")
-            raise Refused(words.format(number=num_queued))
-
-    @classmethod
     def held(cls, worker: Worker, known: Iterable[UUID]) -> list[Generation]:
         """What a worker holds and does not know of: claimed for it, but the answer was lost on its way."""
         return list(cls.objects.running().filter(worker=worker).exclude(id__in=list(known)).select_related("message"))
@@ -230,8 +220,6 @@ class Generation(Again):
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
         ended_early = type(self).objects.filter(early | cut, id=self.id)
-        if ended_early.exists():
-            self.refuse_too_many(self.requested_by_id)
         if self._queue_again(ended_early):
             hints.wake()
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
@@ -239,7 +227,7 @@ class Generation(Again):
             raise Refused(_("This reply has nothing left to continue. Ask for another one."))
 
     def _queue_again(self, ended_early: GenerationQuerySet) -> int:
-        """Whether it was still to be queued; raises QuotaSpent when there is no room for what comes."""
+        """Whether it was still to be queued; raises Refused when there is no room for what comes."""
         if not ended_early.exists():
             return 0
         with Quota.admitting(self.requested_by_id, self.most_tokens) as reserved:

@@ -102,20 +102,29 @@ class Quota(models.Model):
 
     @classmethod
     def of(cls, user_id: UUID) -> list[Quota]:
-        """All that hold for a person, in the order in which they are locked. Asked with every message, so prepared."""
+        """All that hold for a person, in the order in which they are locked."""
+        return cls._limits(user_id)[1]
+
+    @classmethod
+    def _limits(cls, user_id: UUID) -> tuple[int, list[Quota]]:
+        """How many replies wait for a person, and all quotas that hold. Asked with every message: in one statement."""
         names = [field.attname for field in cls._meta.concrete_fields]
         columns = ", ".join(f"quota.{name}" for name in names)
-        return [cls.from_db("default", names, row) for row in execute(APPLYING.format(columns), [user_id, user_id])]
+        rows = execute(LIMITS.format(columns), [user_id, user_id, user_id]).fetchall()
+        return int(rows[0][0]), [cls.from_db("default", names, row[1:]) for row in rows if row[1] is not None]
 
     @classmethod
     @contextmanager
     def admitting(cls, user_id: UUID, most_tokens: Callable[[], int]) -> Iterator[int]:
         """Inside, a reply of this person is written down that reserves as many tokens as are given.
 
-        Raises QuotaSpent when a quota has no room for it. Whoever comes at the same moment waits until the reply inside
-        is committed, so many at once never take more than there is.
+        Raises Refused when as many replies wait as one may have, or no quota has room for another (QuotaSpent). Whoever
+        comes at the same moment waits until the reply inside is committed: many at once never take more than there is.
         """
-        quotas = cls.of(user_id)
+        num_queued, quotas = cls._limits(user_id)
+        if num_queued >= settings.USER_QUEUED:
+            words = _("You have {number} messages waiting for an answer already. Send this one when some are answered.")
+            raise Refused(words.format(number=num_queued))
         if not quotas:
             yield 0
             return
@@ -216,10 +225,13 @@ class Standing:
         return words.format(needed=f"{needed:,}", quota=self.quota, left=f"{self.left:,}", moment=self.resets)
 
 
-APPLYING = """
-    SELECT {} FROM chat_quota AS quota
-    WHERE quota.user_id = %s OR (quota.user_id IS NULL AND quota.group_id IS NULL)
-       OR quota.group_id IN (SELECT group_id FROM chat_user_groups WHERE user_id = %s)
+# The columns of a quota are null where none holds.
+LIMITS = """
+    SELECT queued.num, {}
+    FROM (SELECT count(*) AS num FROM chat_generation WHERE requested_by_id = %s AND status = 'queued') AS queued
+    LEFT JOIN chat_quota AS quota
+      ON quota.user_id = %s OR (quota.user_id IS NULL AND quota.group_id IS NULL)
+      OR quota.group_id IN (SELECT group_id FROM chat_user_groups WHERE user_id = %s)
     ORDER BY quota.id
 """
 
