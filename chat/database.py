@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import select
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -106,7 +106,7 @@ def _is_cut_off() -> bool:
     return bool(ready.poll(0))
 
 
-def execute(sql: str, params: Sequence[Any]) -> psycopg.Cursor[tuple[Any, ...]]:
+def execute(sql: str, params: Sequence[Any] | Mapping[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]:
     """Execute SQL that each connection prepares once; measured, a quarter of what a query set costs both sides.
 
     Behind somebody else's pool it is not prepared: the next statement may come to another server process.

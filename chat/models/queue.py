@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Avg, Sum
 
+from chat.database import execute
 from chat.models.fair_share import FairShare
 from chat.models.worker import Worker
 
@@ -37,19 +37,14 @@ def claim(worker: Worker, most: int) -> list[UUID]:
 
     The advisory lock makes claims one after another, so that two workers never judge by the same accounts.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))")
-        cursor.execute(CLAIM, {**_rules(), "worker": worker.id, "most": most})
-        return [row[0] for row in cursor.fetchall()]
+    execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))", [])
+    return [row[0] for row in execute(CLAIM, {**_rules(), "worker": worker.id, "most": most})]
 
 
 def places(ids: Iterable[UUID]) -> dict[UUID, Place]:
     """The places of queued generations; those that wait no longer are missing."""
-    with connection.cursor() as cursor:
-        cursor.execute(PLACES, {**_rules(), "worker": None, "ids": list(ids)})
-        ahead = dict(cursor.fetchall())
-        cursor.execute("SELECT count(*) FROM chat_generation WHERE status = 'running'")
-        num_running = cursor.fetchone()[0]
+    ahead = dict(execute(PLACES, {**_rules(), "worker": None, "ids": list(ids)}).fetchall())
+    (num_running,) = execute("SELECT count(*) FROM chat_generation WHERE status = 'running'", []).fetchone() or (0,)
     workers = Worker.serving().aggregate(num_slots=Sum("num_slots"), reply_s=Avg("reply_s"))
     num_slots, reply_s = workers["num_slots"] or 0, workers["reply_s"]
     return {id_: Place(num, _expected_s(num, num_running, num_slots, reply_s)) for id_, num in ahead.items()}
