@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from safetensors import safe_open
@@ -38,12 +38,14 @@ class Checkpoint:
         return any(prefix + name in self._files for prefix in self._prefixes)
 
     def get(self, name: str) -> torch.Tensor:
-        for prefix in self._prefixes:
-            if prefix + name in self._files:
-                file, full_name = self._files[prefix + name]
-                tensor: torch.Tensor = file.get_tensor(full_name)
-                return tensor
-        raise ModelError(f"The weights in {self._name} do not fit their config.json: {name} is not there.")
+        file, full_name = self._place(name)
+        tensor: torch.Tensor = file.get_tensor(full_name)
+        return tensor
+
+    def num_rows(self, name: str) -> int:
+        """The first dimension of a tensor, which is not read for that."""
+        file, full_name = self._place(name)
+        return int(file.get_slice(full_name).get_shape()[0])
 
     def find(self, name: str) -> torch.Tensor | None:
         return self.get(name) if name in self else None
@@ -51,3 +53,9 @@ class Checkpoint:
     def join(self, names: Iterable[str]) -> torch.Tensor:
         """Tensors put together along their first dimension."""
         return torch.cat([self.get(name) for name in names])
+
+    def _place(self, name: str) -> tuple[Any, str]:
+        for prefix in self._prefixes:
+            if prefix + name in self._files:
+                return self._files[prefix + name]
+        raise ModelError(f"The weights in {self._name} do not fit their config.json: {name} is not there.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from inference.delta_net import DeltaNet
 from inference.delta_rule import DeltaRule
 from inference.layers import LayerReader, Norm, SelfAttention
 from inference.linear import Format
+from inference.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,17 @@ class Decoder:
         self.architecture = Architecture.of(model_dir)
         self.device, self.format = device, format_
         self._turns = self.architecture.rotation(num_positions).to(device)
-        with Checkpoint(model_dir) as checkpoint:
-            reader = LayerReader(checkpoint, self.architecture, device, format_, adapters)
+        with Checkpoint(model_dir) as checkpoint, Prepared(model_dir) as prepared:
+            reader = LayerReader(checkpoint, self.architecture, device, format_, prepared, adapters)
             self.adapters = reader.adapters
             self.dtype, self._basis = reader.dtype, reader.basis
-            self._embedding, self._head = reader.embedding(), reader.head()
+            self._embedding = reader.embedding()
             self._norm: Norm = reader.norm("model.norm")
-            self._layers = [reader.layer(number) for number in range(self.architecture.num_layers)]
+            # The head takes as long to pack as a third of all layers, and by one thread.
+            with ThreadPoolExecutor(1, initializer=_without_gradients) as another:
+                head = another.submit(reader.head)
+                self._layers = [reader.layer(number) for number in range(self.architecture.num_layers)]
+            self._head = head.result()
 
     def forward(
         self, inputs: Inputs, keys_values: torch.Tensor, attention: Attention, rule: DeltaRule | None = None
@@ -109,6 +115,10 @@ class Decoder:
         """In row8 a row that is no number would spoil the others', so that the step must not count."""
         if self.format == "row8" and not torch.isfinite(rows.sum()):
             raise FloatingPointError("a row holds what is not a number")
+
+
+def _without_gradients() -> None:
+    torch.inference_mode().__enter__()  # for all that this thread does; the mode is each thread's own
 
 
 def _pairs(heads: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,11 @@ from inference.architecture import Architecture
 from inference.basis import Basis, largest_block, mixed
 from inference.checkpoint import Checkpoint
 from inference.delta_net import DeltaNet, DeltaWeights
-from inference.linear import Format, Linear, MixedLinear, Scratch, activations, linear
+from inference.linear import Format, Linear, MixedLinear, Row8Linear, Scratch, activations, linear
 from inference.low_rank import Adapters, Arrange
 from inference.mixture import Experts, ListedExperts, Mixture, StackedExperts
 from inference.model_config import DELTA
+from inference.prepared import Made, Prepared
 
 Feed = Callable[[torch.Tensor], torch.Tensor]
 
@@ -74,9 +75,10 @@ class LayerReader:
         about: Architecture,
         device: torch.device,
         format_: Format,
+        prepared: Prepared,
         adapters: Sequence[Adapter] = (),
     ) -> None:
-        self._checkpoint, self._about = checkpoint, about
+        self._checkpoint, self._about, self._prepared = checkpoint, about, prepared
         self._device, self._format = device, format_
         self._scratch = Scratch()
         self.dtype = activations(format_)
@@ -88,7 +90,7 @@ class LayerReader:
 
     def head(self) -> Linear:
         name = "model.embed_tokens" if self._about.is_tied else "lm_head"
-        return self._linear(self._read_reading([name], "model.norm"))
+        return self._linear("head", lambda: (self._read_reading([name], "model.norm"), None))
 
     def norm(self, name: str) -> Norm:
         """A norm of the rows between layers."""
@@ -115,16 +117,16 @@ class LayerReader:
         )
 
     def _read_queries_keys_values(self, name: str, norm: str) -> Linear:
-        weights, biases = {}, []
         arranged = {f"{name}.q_proj": self._gated, f"{name}.k_proj": self._paired, f"{name}.v_proj": self._spread}
-        for module, arrange in arranged.items():
-            weights[module] = arrange(self._read_reading([module], norm))
-            bias = self._checkpoint.find(f"{module}.bias")
-            if bias is not None:
-                biases.append(arrange(bias))
-        joined = self._linear(torch.cat(list(weights.values())), torch.cat(biases) if biases else None)
-        widths = {module: len(weight) for module, weight in weights.items()}
-        return self.adapters.adapt(joined, widths, arranged, self._reading(norm))
+
+        def make() -> tuple[torch.Tensor, torch.Tensor | None]:
+            weights = [arrange(self._read_reading([module], norm)) for module, arrange in arranged.items()]
+            found = {module: self._checkpoint.find(f"{module}.bias") for module in arranged}
+            biases = [arranged[module](bias) for module, bias in found.items() if bias is not None]
+            return torch.cat(weights), torch.cat(biases) if biases else None
+
+        widths = {module: self._checkpoint.num_rows(f"{module}.weight") for module in arranged}
+        return self.adapters.adapt(self._linear(f"{name}.qkv", make), widths, arranged, self._reading(norm))
 
     def _read_output(self, name: str) -> Linear:
         """The product that follows attention; it takes values as `_spread` leaves them."""
@@ -140,16 +142,20 @@ class LayerReader:
         entering, gates = (reading(weight) if reading else weight for weight in (weights.inputs, weights.gates))
         output = self._read_mixing(f"{name}.out_proj", about.delta.num_value_heads * about.delta.value_dim)
         rest = {part: tensor.to(self._device) for part, tensor in weights.rest.items()}
-        return DeltaNet(place, about, self._linear(entering), gates.to(self._device, self.dtype), output, **rest)
+        linear = self._linear(f"{name}.entering", lambda: (entering, None))
+        return DeltaNet(place, about, linear, gates.to(self._device, self.dtype), output, **rest)
 
     def _read_feed(self, name: str, norm: str) -> FeedForward:
         modules = [f"{name}.{part}_proj" for part in ("gate", "up")]
-        weight = self._read_reading(modules, norm)
         has_bias = f"{modules[0]}.bias" in self._checkpoint
-        bias = self._checkpoint.join(f"{module}.bias" for module in modules) if has_bias else None
-        width = len(weight) // 2
+
+        def make() -> tuple[torch.Tensor, torch.Tensor | None]:
+            bias = self._checkpoint.join(f"{module}.bias" for module in modules) if has_bias else None
+            return self._read_reading(modules, norm), bias
+
+        width = self._checkpoint.num_rows(f"{modules[0]}.weight")
         gate_up = self.adapters.adapt(
-            self._linear(weight, bias), dict.fromkeys(modules, width), entering=self._reading(norm)
+            self._linear(f"{name}.gate_up", make), dict.fromkeys(modules, width), entering=self._reading(norm)
         )
         return FeedForward(gate_up, self._read_mixing(f"{name}.down_proj", width))
 
@@ -161,13 +167,18 @@ class LayerReader:
 
     def _read_writing(self, name: str, block: int) -> Linear:
         """A product whose outputs are added to the rows between layers; in row8 its inputs are mixed already."""
-        weight, bias = self._checkpoint.get(f"{name}.weight"), self._checkpoint.find(f"{name}.bias")
         basis = self.basis
+
+        def make() -> tuple[torch.Tensor, torch.Tensor | None]:
+            weight, bias = self._checkpoint.get(f"{name}.weight"), self._checkpoint.find(f"{name}.bias")
+            if basis is None:
+                return weight, bias
+            return mixed(basis.writing(weight), block), None if bias is None else basis.writing(bias)
+
+        widths, product = {name: self._checkpoint.num_rows(f"{name}.weight")}, self._linear(name, make)
         if basis is None:
-            return self.adapters.adapt(self._linear(weight, bias), {name: len(weight)})
-        bias = None if bias is None else basis.writing(bias)
-        product = self._linear(mixed(basis.writing(weight), block), bias)
-        return self.adapters.adapt(product, {name: len(weight)}, {name: basis.writing}, lambda down: mixed(down, block))
+            return self.adapters.adapt(product, widths)
+        return self.adapters.adapt(product, widths, {name: basis.writing}, lambda down: mixed(down, block))
 
     def _reading(self, norm: str) -> Arrange | None:
         """What is done to the weights of a product that takes rows behind a norm."""
@@ -201,14 +212,18 @@ class LayerReader:
             down = torch.stack([get(f"{one}.down_proj.weight") for one in each])
         if self._format in ("bf16", "fp32"):
             return StackedExperts(gate_up.to(self._device, self.dtype), down.to(self._device, self.dtype))
-        return ListedExperts([self._expert(*pair, norm) for pair in zip(gate_up, down, strict=True)])
+        return ListedExperts(
+            [self._expert(f"{name}.{i}", *pair, norm) for i, pair in enumerate(zip(gate_up, down, strict=True))]
+        )
 
-    def _expert(self, gate_up: torch.Tensor, down: torch.Tensor, norm: str) -> FeedForward:
+    def _expert(self, name: str, gate_up: torch.Tensor, down: torch.Tensor, norm: str) -> FeedForward:
         basis, reading, block = self.basis, self._reading(norm), largest_block(down.shape[1], _BLOCK)
         if not basis or not reading:
-            return FeedForward(self._linear(gate_up), self._linear(down))
-        leaving = self._linear(mixed(basis.writing(down), block))
-        return FeedForward(self._linear(reading(gate_up)), MixedLinear(leaving, block))
+            entering = self._linear(f"{name}.gate_up", lambda: (gate_up, None))
+            return FeedForward(entering, self._linear(f"{name}.down", lambda: (down, None)))
+        leaving = self._linear(f"{name}.down", lambda: (mixed(basis.writing(down), block), None))
+        entering = self._linear(f"{name}.gate_up", lambda: (reading(gate_up), None))
+        return FeedForward(entering, MixedLinear(leaving, block))
 
     def _read_head_norm(self, name: str) -> Norm | None:
         if f"{name}.weight" not in self._checkpoint:
@@ -226,9 +241,12 @@ class LayerReader:
         # Hybrids keep what differs from 1; the sum has more digits than bf16 keeps.
         return 1 + weight.float() if self._about.is_hybrid else weight.to(self.dtype)
 
-    def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Linear:
+    def _linear(self, name: str, make: Made) -> Linear:
+        if self._format == "row8":
+            return Row8Linear(self._prepared.get(name, make), self._scratch)
+        weight, bias = make()
         bias = bias.to(self._device) if bias is not None else None
-        return linear(weight.to(self._device), bias, self._format, self._scratch)
+        return linear(weight.to(self._device), bias, self._format)
 
     def _paired(self, weight: torch.Tensor) -> torch.Tensor:
         """Put the numbers of a head that turn together side by side: complex multiplication turns them then.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch.nn import functional
@@ -52,6 +52,26 @@ class Scratch:
         return self._views[key]
 
 
+class Int8Weights(NamedTuple):
+    """int8 values [out, in], a scale per output [out], and the bias [out] in float32."""
+
+    values: torch.Tensor
+    scales: torch.Tensor
+    bias: torch.Tensor | None
+
+
+def rounded(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Int8Weights:
+    """The nearest int8 weights: each output by its own greatest number."""
+    weight = weight.float()
+    scales = (weight.abs().amax(1) / 127).clamp_min(_TINY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # see Row8Linear
+        quantized = torch.quantize_per_channel(
+            weight, scales.double(), torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
+        )
+    return Int8Weights(quantized.int_repr(), scales, bias.float() if bias is not None else None)
+
+
 class Row8Linear:
     """int8 weights with a scale per output, int8 activations with a scale per row, products exact in int32.
 
@@ -60,18 +80,16 @@ class Row8Linear:
     same, to the bit, whatever the other rows are; unless one holds what is not a number, which spoils the range.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, scratch: Scratch) -> None:
-        weight = weight.float()
-        scales = (weight.abs().amax(1) / 127).clamp_min(_TINY)
+    def __init__(self, weights: Int8Weights, scratch: Scratch) -> None:
         with warnings.catch_warnings():
             # torch announces the end of quantized tensors; the kernel below has no other door yet.
             warnings.simplefilter("ignore")
-            quantized = torch.quantize_per_channel(
-                weight, scales.double(), torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
+            quantized = torch._make_per_channel_quantized_tensor(
+                weights.values, weights.scales.double(), torch.zeros(len(weights.scales), dtype=torch.long), 0
             )
             self._packed = torch.ops.quantized.linear_prepack(quantized, None)
-        self._bias = bias.float() if bias is not None else None
-        self._width = weight.shape[1]
+        self._bias = weights.bias
+        self._width = weights.values.shape[1]
         self._scratch = scratch
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
@@ -115,13 +133,10 @@ class Float8Linear:
         return outputs if self.bias is None else outputs + self.bias
 
 
-def linear(weight: torch.Tensor, bias: torch.Tensor | None, format_: Format, scratch: Scratch) -> Linear:
-    """The product with `weight` [out, in] and `bias` [out] in a format; the tensors are on their device already."""
-    match format_:
-        case "row8":
-            return Row8Linear(weight, bias, scratch)
-        case "fp8":
-            return Float8Linear(weight.bfloat16(), bias.bfloat16() if bias is not None else None)
+def linear(weight: torch.Tensor, bias: torch.Tensor | None, format_: Format) -> Linear:
+    """The product with `weight` [out, in] and `bias` [out] in a format but row8; the tensors are on their device."""
+    if format_ == "fp8":
+        return Float8Linear(weight.bfloat16(), bias.bfloat16() if bias is not None else None)
     dtype = torch.bfloat16 if format_ == "bf16" else torch.float32
     return DenseLinear(weight.to(dtype), bias.to(dtype) if bias is not None else None)
 
