@@ -292,7 +292,7 @@ class PageConsumer(AsyncWebsocketConsumer):
 def _user_of(session_key: str) -> User | None:
     """Who is signed in by this session, checked as Django checks a request."""
     user = get_user(SimpleNamespace(session=SessionStore(session_key)))  # type: ignore[arg-type]
-    return user if isinstance(user, User) and user.is_active else None
+    return user if isinstance(user, User) and user.is_active and not user.lacks_second_factor else None
 
 
 def _followed(user: User, generation_id: UUID, link_id: UUID | None) -> tuple[Generation, Stage, type[Viewer]]:

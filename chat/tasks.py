@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from celery import shared_task
-from django.contrib.sessions.backends.db import SessionStore
 
 from chat.models import Conversation, Message, RollUp
+from chat.sessions import SessionStore
 from chat.sweeper import rescue_orphans
 
 

@@ -105,17 +105,22 @@ SIGNUP_DOMAINS = [] if IS_SIGNUP_OPEN or SIGNUP in {"false", "0", "no"} else SIG
 if not all("." in domain.strip(".") and "@" not in domain for domain in SIGNUP_DOMAINS):
     raise ImproperlyConfigured(f"QWENWEB_SIGNUP must be true, false, approval or domains, not “{SIGNUP}”.")
 
+# Who must have a second factor of sign-in, and is led to set one up.
+SECOND_FACTOR = env("QWENWEB_SECOND_FACTOR", "optional").lower()
+if SECOND_FACTOR not in {"optional", "admins", "everybody"}:
+    raise ImproperlyConfigured(f"QWENWEB_SECOND_FACTOR must be optional, admins or everybody, not “{SECOND_FACTOR}”.")
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "chat.static_files.StaticFiles",
     "django_htmx",
     "csp",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "chat",
 ]
 
@@ -127,6 +132,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "chat.language.LanguageMiddleware",
+    "chat.second_factor.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -227,6 +233,11 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+MFA_ADAPTER = "chat.second_factor.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_PASSKEY_LOGIN_ENABLED = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 DEFAULT_FROM_EMAIL = env("QWENWEB_EMAIL_FROM", "qwenweb@localhost")

@@ -6,9 +6,9 @@ from tests.stack import RunningStack
 
 PROGRAM = """
 from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from chat.markdown import render
 from chat.models import Conversation, Generation, Message, User
+from chat.sessions import SessionStore
 user = User.objects.get(id=SessionStore({session!r})[SESSION_KEY])
 conversation = Conversation.objects.create(owner=user, title="Long")
 parent, messages, generations = None, [], []

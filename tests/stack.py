@@ -123,8 +123,8 @@ class RunningStack:
 
 SIGNED_IN = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from chat.models import User
+from chat.sessions import SessionStore
 
 def signed_in(i):
     user, _ = User.objects.get_or_create(email=f"person{i}@example.org", defaults={"name": f"Person {i}"})

@@ -7,6 +7,7 @@ from chat.models.generation import Generation
 from chat.models.invitation import Invitation
 from chat.models.message import Message
 from chat.models.quota import Quota, QuotaSpent
+from chat.models.session import Session
 from chat.models.setup_link import SetupLink
 from chat.models.share_link import ShareLink
 from chat.models.share_revision import ShareRevision
@@ -29,6 +30,7 @@ __all__ = [
     "QuotaSpent",
     "Refused",
     "RollUp",
+    "Session",
     "SetupLink",
     "ShareLink",
     "ShareRevision",

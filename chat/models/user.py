@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib.auth import SESSION_KEY
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
-from django.contrib.sessions.models import Session
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -13,6 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.database import execute
 from chat.models.ids import uuid7
+
+if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
+    from chat.models.session import Session
 
 
 class UserManager(BaseUserManager["User"]):
@@ -54,7 +58,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("administrator"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     language = models.CharField(_("language"), max_length=10, blank=True, default="", db_default="")
+    has_second_factor = models.BooleanField(_("second factor"), default=False, db_default=False, editable=False)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now, editable=False)
+
+    if TYPE_CHECKING:
+        sessions: RelatedManager[Session]
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -95,6 +103,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     def has_module_perms(self, app_label: str) -> bool:
         return (self.is_active and self.role == self.Role.AUDITOR) or super().has_module_perms(app_label)
 
+    @property
+    def lacks_second_factor(self) -> bool:
+        """Whether this person must set up a second factor before anything else (QWENWEB_SECOND_FACTOR)."""
+        is_needed = settings.SECOND_FACTOR == "everybody" or (settings.SECOND_FACTOR == "admins" and self.is_staff)
+        return is_needed and not self.has_second_factor
+
     def is_last_admin(self) -> bool:
         """Whether nobody could administer this server without this person."""
         others = type(self).objects.filter(is_superuser=True, is_active=True).exclude(id=self.id)
@@ -116,13 +130,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def end_other_sessions(self, session_key: str) -> int:
         """Sign out everywhere but in one session; how many others there were. Their open pages hear of it."""
-        number = 0
-        for session in (
-            Session.objects.filter(expire_date__gt=timezone.now()).exclude(session_key=session_key).iterator()
-        ):
-            if session.get_decoded().get(SESSION_KEY) == str(self.id):
-                session.delete()
-                number += 1
+        others = self.sessions.exclude(session_key=session_key)
+        number = others.filter(expire_date__gt=timezone.now()).count()
+        others.delete()
         return number
 
     def get_full_name(self) -> str:

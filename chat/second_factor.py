@@ -1,0 +1,66 @@
+"""The second factor of sign-in: who must have one, and what of it lies in the database."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from allauth.mfa.adapter import DefaultMFAAdapter
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+
+# Where people may go who must set one up first: there, out, and to another language.
+OPEN = {
+    "mfa_index",
+    "mfa_activate_totp",
+    "mfa_add_webauthn",
+    "mfa_view_recovery_codes",
+    "mfa_generate_recovery_codes",
+    "mfa_reauthenticate",
+    "mfa_reauthenticate_webauthn",
+    "account_reauthenticate",
+    "account_logout",
+    "language_update",
+    "healthz",
+    "readyz",
+}
+
+
+class Adapter(DefaultMFAAdapter):  # type: ignore[misc]
+    """Secrets are encrypted with a key made of the server's own: a copy of the database alone signs nobody in."""
+
+    def encrypt(self, text: str) -> str:
+        return _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return _cipher().decrypt(encrypted_text).decode()
+
+
+@cache
+def _cipher() -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"second factor {settings.SECRET_KEY}".encode()).digest()))
+
+
+class SecondFactorMiddleware:
+    """Leads whoever must have a second factor and has none to set it up; they can do nothing else."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        if settings.SECOND_FACTOR == "optional":  # before it is asked who this is
+            return None
+        assert request.resolver_match
+        if request.resolver_match.url_name in OPEN or not request.user.is_authenticated:
+            return None
+        if not request.user.lacks_second_factor:
+            return None
+        return HttpResponse(status=401) if "HX-Request" in request.headers else redirect("mfa_index")
