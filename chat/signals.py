@@ -6,9 +6,9 @@ import os
 from typing import Any
 from uuid import UUID
 
-from celery.signals import worker_init, worker_shutting_down
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
+from celery.signals import worker_init, worker_shutting_down
 from django.contrib.auth.signals import user_logged_in
 from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save
@@ -62,6 +62,7 @@ def sockets_follow_the_user(instance: User, created: bool = False, **_: Any) -> 
         hints.check_sessions(instance.id)
     if not instance.is_active:
         Generation.stop_all_of(instance)
+        instance.sessions.all().delete()  # or they would be good again when the person is activated
 
 
 @receiver(post_save, sender=User)

@@ -8,6 +8,7 @@ urlpatterns = [
     path("admin/", include("chat.urls.review")),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
+    path("accounts/factor/", include("chat.urls.second_factor")),
     path("", include("chat.urls")),
 ]
 

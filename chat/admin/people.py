@@ -61,12 +61,21 @@ class PersonAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
     form = PersonForm
     add_form = PersonCreationForm
     ordering = ("email",)
-    list_display = ("email", "name", "role_name", "is_active", "last_used_at", "last_login", "date_joined")
-    list_filter = (RoleFilter, "is_active", "groups")
+    list_display = (
+        "email",
+        "name",
+        "role_name",
+        "is_active",
+        "has_second_factor",
+        "last_used_at",
+        "last_login",
+        "date_joined",
+    )
+    list_filter = (RoleFilter, "is_active", "has_second_factor", "groups")
     search_fields = ("email", "name")
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ("groups",)
-    actions = ("deactivate", "activate")
+    actions = ("deactivate", "activate", "forget_second_factor")
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
         (_("Rights"), {"fields": ("is_active", "role", "groups")}),
@@ -101,3 +110,9 @@ class PersonAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
         for person in people.filter(is_active=False):
             person.activate()
             self._enter(request, "activated", person)
+
+    @admin.action(description=_("Forget the second factor of somebody who lost it"), permissions=["change"])
+    def forget_second_factor(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        for person in people.filter(has_second_factor=True):
+            person.forget_second_factor()
+            self._enter(request, "second_factor_forgotten", person)

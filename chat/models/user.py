@@ -14,6 +14,7 @@ from chat.database import execute
 from chat.models.ids import uuid7
 
 if TYPE_CHECKING:
+    from allauth.mfa.models import Authenticator
     from django.db.models.fields.related_descriptors import RelatedManager
 
     from chat.models.session import Session
@@ -62,6 +63,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     date_joined = models.DateTimeField(_("joined"), default=timezone.now, editable=False)
 
     if TYPE_CHECKING:
+        authenticator_set: RelatedManager[Authenticator]
         sessions: RelatedManager[Session]
 
     USERNAME_FIELD = "email"
@@ -127,6 +129,22 @@ class User(AbstractBaseUser, PermissionsMixin):
         """The language of the page for this person from now on; "" is that of the browser."""
         self.language = code
         self.save(update_fields=["language"])
+
+    def open_sessions(self, most: int = 50) -> list[Session]:
+        """Where this person is signed in, the last used first."""
+        found = self.sessions.filter(expire_date__gt=timezone.now()).defer("session_data")
+        return list(found.order_by("-used_at")[:most])
+
+    def end_session(self, mark: str) -> bool:
+        """Sign out in one session, by its mark; False when there is no such session any more."""
+        ended = [session.delete() for session in self.open_sessions() if session.mark == mark]
+        return bool(ended)
+
+    def forget_second_factor(self) -> None:
+        """For somebody who has lost theirs: it is not asked for any more, and whoever is signed in so is out."""
+        for factor in self.authenticator_set.all():
+            factor.delete()
+        self.end_other_sessions("")
 
     def end_other_sessions(self, session_key: str) -> int:
         """Sign out everywhere but in one session; how many others there were. Their open pages hear of it."""

@@ -58,6 +58,7 @@ urlpatterns = [
     path("model/", model.model, name="model"),
     path("settings/", settings.settings, name="settings"),
     path("settings/sessions/ending/", settings.sessions_end, name="sessions_end"),
+    path("settings/sessions/<str:mark>/ending/", settings.session_end, name="session_end"),
     path("settings/usage/", usage.own_usage, name="own_usage"),
     path("settings/usage/left/", usage.quota_notice, name="quota_notice"),
     path("setup/<str:token>/", setup.setup, name="setup"),

@@ -6,11 +6,12 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from chat.admin import usage
+from chat.admin import entrance, usage
 
 guarded = admin.site.admin_view
 
 urlpatterns = [
+    path("login/", entrance.sign_in),
     path("usage/", guarded(usage.usage), name="usage_review"),
     path("usage.csv", guarded(usage.usage_csv), name="usage_review_csv"),
     path("usage/.csv", RedirectView.as_view(pattern_name="usage_review_csv", query_string=True)),

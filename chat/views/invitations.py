@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.contrib.auth import login
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from chat.accounts import sign_in_new
 from chat.forms import InvitationForm, InvitationRequestForm
 from chat.models import Audit, Invitation, User
 
@@ -42,7 +42,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     if user is None:
         return _gone(request)
     Audit.enter(user, "invitation.used", found, request, role=str(user.role))
-    login(request, user)
+    sign_in_new(request, user)
     return redirect("new_chat")
 
 

@@ -27,6 +27,14 @@ def sessions_end(request: Request) -> HttpResponse:
     return _dialog(request, words.format(number=number) if number else _("You are signed in nowhere else."))
 
 
+@require_POST
+@signed_in
+def session_end(request: Request, mark: str) -> HttpResponse:
+    """Sign this person out on one other device."""
+    is_ended = request.user.end_session(mark)
+    return _dialog(request, _("Signed out there.") if is_ended else _("That device is signed out already."))
+
+
 def _dialog(request: Request, saved: str = "") -> HttpResponse:
     """The dialog's content; a page of its own where there is no script to open it."""
     pages = (
@@ -40,6 +48,7 @@ def _dialog(request: Request, saved: str = "") -> HttpResponse:
         "data": [(address, name) for address, name in pages if _exists(address)],
         "usage": "/settings/usage/" if _exists("/settings/usage/") else "",
         "saved": saved,
+        "sessions": request.user.open_sessions(),
     }
     return render(request, "chat/_settings.html" if request.htmx else "chat/settings.html", context)
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from chat.accounts import sign_in_new
 from chat.forms import SetupForm
 from chat.models import SetupLink
 
@@ -24,5 +24,5 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
     user = SetupLink.redeem(token, **form.cleaned_data)
     if user is None:
         return render(request, "chat/setup_gone.html", status=404)
-    login(request, user)
+    sign_in_new(request, user)
     return redirect("new_chat")

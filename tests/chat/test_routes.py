@@ -41,6 +41,7 @@ OWN = Rule("out", "in", "none", "none", "none")
 CLOSED = Rule("none", "none", "none", "none", "none")
 # What is of the owner, and is not there now.
 NOT_THERE = Rule("out", "none", "none", "none", "none")
+ENTRANCE = Rule("out", "none", "none", "in", "in")
 NOT_THERE_STAFF = Rule("out", "out", "out", "none", "none")
 REVIEW = Rule("out", "out", "out", "in", "in")
 # Pages of Django's admin: some are about one row, which is not there, and say so in their own way.
@@ -92,6 +93,11 @@ RULES: dict[str, Rule] = {
     "folders": SIGNED_IN,
     "settings": SIGNED_IN,
     "sessions_end": SIGNED_IN,
+    "session_end": SIGNED_IN,
+    "mfa_authenticate": PUBLIC,  # for who has given their password
+    "mfa_login_webauthn": PUBLIC,
+    "mfa_view_recovery_codes": NOT_THERE,
+    "mfa_deactivate_totp": NOT_THERE,
     "share": NOT_THERE,  # without saying what
     "links": SIGNED_IN,
     "message_restore": NOT_THERE,
@@ -119,13 +125,14 @@ RULES: dict[str, Rule] = {
 # By the beginning of the route, the longest first.
 PREFIXES: dict[str, Rule] = {
     "accounts/": PUBLIC,
+    "accounts/factor/": SIGNED_IN,
     "accounts/password/change/": SIGNED_IN,
     "accounts/password/set/": SIGNED_IN,
     "accounts/reauthenticate/": SIGNED_IN,
     "accounts/email/": SIGNED_IN,
     "accounts/logout/": PUBLIC,
     "admin/": STAFF,
-    "admin/login/": PUBLIC,
+    "admin/login/": ENTRANCE,
     "admin/logout/": PUBLIC,
 }
 
@@ -188,6 +195,7 @@ def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None
         "folder_id": uuid4(),
         "link_id": uuid4(),
         "worker_id": uuid4(),
+        "pk": 1,
     }
     clients = {actor: signed_in(getattr(world, actor)) for actor in ("owner", "team_mate", "outsider", "admin")}
     gone = User.objects.create(email="gone@example.org", name="Gone", is_staff=True, is_superuser=True, password="!")
