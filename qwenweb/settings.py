@@ -57,6 +57,12 @@ def env_secret_key(data_dir: Path) -> str:
     return key
 
 
+def is_safe(address: str) -> bool:
+    """Whether nobody on the way can read along: over HTTPS, or on this machine."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1"})
+
+
 def env_origins() -> list[str]:
     origins = [origin.strip() for origin in env("QWENWEB_ORIGINS", "http://127.0.0.1:8000").split(",")]
     for origin in origins:
@@ -110,6 +116,17 @@ SECOND_FACTOR = env("QWENWEB_SECOND_FACTOR", "optional").lower()
 if SECOND_FACTOR not in {"optional", "admins", "everybody"}:
     raise ImproperlyConfigured(f"QWENWEB_SECOND_FACTOR must be optional, admins or everybody, not “{SECOND_FACTOR}”.")
 
+# Sign-in by another server (OpenID Connect), where its address is set.
+OIDC_ISSUER = env("QWENWEB_OIDC_ISSUER").rstrip("/")
+OIDC_NAME = env("QWENWEB_OIDC_NAME") or urlsplit(OIDC_ISSUER).hostname or ""
+OIDC_CLIENT_ID = env("QWENWEB_OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env("QWENWEB_OIDC_CLIENT_SECRET")
+OIDC_JOIN = env_bool("QWENWEB_OIDC_JOIN", default=False)
+if OIDC_ISSUER and not is_safe(OIDC_ISSUER):
+    raise ImproperlyConfigured(f"QWENWEB_OIDC_ISSUER must be an address with https://, not “{OIDC_ISSUER}”.")
+if OIDC_ISSUER and not OIDC_CLIENT_ID:
+    raise ImproperlyConfigured("QWENWEB_OIDC_ISSUER needs QWENWEB_OIDC_CLIENT_ID: the other server gives it out.")
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -121,6 +138,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "chat",
 ]
 
@@ -239,6 +258,9 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_PASSKEY_LOGIN_ENABLED = True
+SOCIALACCOUNT_ADAPTER = "chat.oidc.Adapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True}}
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 DEFAULT_FROM_EMAIL = env("QWENWEB_EMAIL_FROM", "qwenweb@localhost")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -11,8 +12,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
-# It would show auditors the secrets of everybody's second factor.
-admin.site.unregister(Authenticator)
+# They would show auditors the secrets of everybody's second factor, and ways in that only the settings open.
+admin.site.unregister([Authenticator, SocialAccount, SocialApp, SocialToken])
 
 
 @never_cache

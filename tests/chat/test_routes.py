@@ -94,6 +94,8 @@ RULES: dict[str, Rule] = {
     "settings": SIGNED_IN,
     "sessions_end": SIGNED_IN,
     "session_end": SIGNED_IN,
+    "oidc_sign_in": CLOSED,  # closed unless the operator names a provider
+    "openid_connect_callback": CLOSED,
     "mfa_authenticate": PUBLIC,  # for who has given their password
     "mfa_login_webauthn": PUBLIC,
     "mfa_view_recovery_codes": NOT_THERE,
