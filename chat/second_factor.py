@@ -8,9 +8,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
+from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 
@@ -44,6 +47,35 @@ class Adapter(DefaultMFAAdapter):  # type: ignore[misc]
 @cache
 def _cipher() -> Fernet:
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"second factor {settings.SECRET_KEY}".encode()).digest()))
+
+
+class OneTimeCode(BaseAuthenticateForm):  # type: ignore[misc]
+    """A code of an app is good once, in whatever web process: allauth alone would forget it while it is still good."""
+
+    NUM_REMEMBERED = 5
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        if self.authenticator.type == Authenticator.Type.TOTP and not self._is_new(code):
+            raise get_adapter().validation_error("incorrect_code")
+        return code
+
+    @transaction.atomic
+    def _is_new(self, code: str) -> bool:
+        app = Authenticator.objects.select_for_update().get(pk=self.authenticator.pk)
+        digits = "".join(filter(str.isdigit, code))
+        used: list[str] = app.data.get("used", [])
+        app.data["used"] = [*used, digits][-self.NUM_REMEMBERED :]
+        app.save(update_fields=["data"])
+        return digits not in used
+
+
+class SignInForm(OneTimeCode, AuthenticateForm):  # type: ignore[misc]
+    pass
+
+
+class ConfirmForm(OneTimeCode, ReauthenticateForm):  # type: ignore[misc]
+    pass
 
 
 class SecondFactorMiddleware:

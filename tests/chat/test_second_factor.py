@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -65,8 +66,13 @@ def test_a_person_sets_up_an_app_and_is_asked_for_its_code(world: World) -> None
     assert client.post(AUTHENTICATE, {"code": code})["Location"] == "/"
     assert client.get("/").status_code == 200
 
+    cache.clear()  # as another web process, or a while later
     other = at_sign_in(world.owner)
-    assert "Incorrect code" in other.post(AUTHENTICATE, {"code": code}).content.decode(), "a code is good once"
+    assert "Incorrect code" in other.post(AUTHENTICATE, {"code": f" {code} "}).content.decode(), "a code is good once"
+    early, late, gone = (code_of(secret, time.time() + 30 * periods) for periods in (1, -1, -3))
+    assert "Incorrect code" in other.post(AUTHENTICATE, {"code": gone}).content.decode()
+    for near in (early, late):
+        assert at_sign_in(world.owner).post(AUTHENTICATE, {"code": near})["Location"] == "/", "clocks differ a little"
     assert other.post(AUTHENTICATE, {"code": codes[3]})["Location"] == "/"
     other = at_sign_in(world.owner)
     assert "Incorrect code" in other.post(AUTHENTICATE, {"code": codes[3]}).content.decode()
