@@ -271,11 +271,12 @@ class PageConsumer(AsyncWebsocketConsumer):
             self.end(CLOSE_LOST)
 
     def end(self, code: int, *last: Frame) -> None:
-        """Show nothing more and close; a page that reads nothing is not waited for."""
+        """Show nothing more and close, once; a page that reads nothing is not waited for."""
+        if self._is_ending:
+            return
         self._unfollow_all()
         for frame in last:
             self.push(frame)
-
         self._start("end", partial(self._end, code))
 
     async def _end(self, code: int) -> None:

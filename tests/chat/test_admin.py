@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from django.test import Client
+import re
+from datetime import timedelta
 
-from chat.models import Conversation, User
+from django.test import Client
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from chat.models import Audit, Conversation, Invitation, User
+from tests.chat.people import auditor, entry, signed_in
 from tests.conftest import PASSWORD, World
 
 
@@ -43,3 +49,40 @@ def test_nobody_else_comes_in(world: World) -> None:
         client = Client()
         client.force_login(person)
         assert client.get("/admin/chat/user/").status_code == 302
+
+
+def rows(client: Client, query: str) -> list[str]:
+    """The addresses of the people that the list shows."""
+    page = client.get(f"/admin/chat/user/?{query}").content.decode()
+    return re.findall(r'field-email"><a[^>]*>([^<]*)', page)
+
+
+def test_T4_people_are_found_by_words_status_and_role_with_when_they_were_last_active(world: World) -> None:
+    client = signed_in(world.admin)
+    auditor()
+    record = entry(world.owner, days_ago=3)
+    entry(world.team_mate, days_ago=40)
+    world.outsider.deactivate()
+    assert rows(client, "q=tari") == rows(client, "q=tariq@example.org") == ["tariq@example.org"]
+    assert rows(client, "is_active__exact=0") == ["oscar@example.org"]
+    assert rows(client, "role=auditor") == ["aud@example.org"]
+    assert rows(client, "role=admin&is_active__exact=1") == ["ada@example.org"]
+    lately = rows(client, "o=-6")
+    assert lately.index("olga@example.org") < lately.index("tariq@example.org")
+    page = client.get("/admin/chat/user/?q=olga").content.decode()
+    assert date_format(record.created_at, "N j, Y") in page
+
+
+def test_T4_an_invitation_has_a_role_and_an_end_and_is_shown_once(world: World) -> None:
+    client = signed_in(world.admin)
+    until = timezone.now() + timedelta(days=2)
+    fields = {"email": "", "role": "auditor", "expires_at_0": f"{until:%Y-%m-%d}", "expires_at_1": f"{until:%H:%M:%S}"}
+    page = client.post("/admin/chat/invitation/add/", fields, follow=True).content.decode()
+    [link] = re.findall(r"<code>(http://testserver/invitation/[\w-]+/)</code>", page)
+    assert link not in client.get("/admin/chat/invitation/").content.decode()
+    assert str(Invitation.objects.get().role) == "auditor"
+    assert Invitation.objects.get().expires_at == until.replace(microsecond=0)
+    assert Client().get(link).status_code == 200
+    Invitation.objects.update(expires_at=timezone.now())
+    assert Client().get(link).status_code == 404
+    assert Audit.objects.filter(act="invitation.added").count() == 1
