@@ -42,7 +42,8 @@ def people_know_their_second_factor(instance: Authenticator, created: bool = Tru
 
 
 def _factors_of(user_id: UUID) -> QuerySet[Authenticator]:
-    return Authenticator.objects.filter(user=user_id).exclude(type=Authenticator.Type.RECOVERY_CODES)
+    found: QuerySet[Authenticator] = Authenticator.objects.filter(user=user_id)
+    return found.exclude(type=Authenticator.Type.RECOVERY_CODES)
 
 
 @receiver([authenticator_added, authenticator_removed, authenticator_reset])

@@ -37,6 +37,9 @@ class WebsocketCommunicator(ApplicationCommunicator):
         await self.send_input({"type": "websocket.disconnect", "code": 1000})
         await self.wait()
 
+    async def wait(self, timeout: float = 1) -> None:  # noqa: ASYNC109
+        await super().wait(timeout)
+
     async def receive_output(self, timeout: float = 1) -> Any:  # noqa: ASYNC109  (the name is that of asgiref)
         return await super().receive_output(timeout)
 
