@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
@@ -16,6 +17,9 @@ from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+
+from chat.device import in_words
+from chat.models import User
 
 # Where people may go who must set one up first: there, out, and to another language.
 OPEN = {
@@ -36,6 +40,9 @@ OPEN = {
 
 class Adapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Secrets are encrypted with a key made of the server's own: a copy of the database alone signs nobody in."""
+
+    def generate_authenticator_name(self, user: User, type: str) -> str:  # noqa: A002  (the name is allauth's)
+        return in_words(context.request.headers.get("User-Agent", ""))
 
     def encrypt(self, text: str) -> str:
         return _cipher().encrypt(text.encode()).decode()

@@ -72,7 +72,7 @@ def test_A2_axe_finds_nothing_serious_on_any_page(open_page: Open) -> None:
     page.goto("/")
     page.get_by_role("button", name="Open sidebar").click()
     found += violations(page)
-    for address in ("/nothing", "/settings/", "/accounts/password/change/", "/accounts/logout/"):
+    for address in ("/nothing", "/settings/", "/accounts/factor/", "/accounts/password/change/", "/accounts/logout/"):
         page.goto(address)
         found += violations(page)
     page.context.clear_cookies()

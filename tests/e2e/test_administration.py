@@ -15,6 +15,7 @@ from tests.stack import SIGNED_IN, RunningStack
 
 from .conftest import watch
 from .steps import composer, say
+from .test_accessible import AXE, violations
 
 Contexts = Callable[..., BrowserContext]
 PASSWORD = "a long test password"
@@ -72,6 +73,7 @@ def set_up_and_sign_in_with_it(page: Page) -> None:
     expect(settings.get_by_text("This device")).to_be_visible()
     settings.get_by_role("link", name="Second factor").click()
     page.get_by_role("link", name="Set up an app").click()
+    assert not AXE.exists() or violations(page) == []
     assert page.get_by_role("img", name="QR code").evaluate("image => image.naturalWidth") > 0
     secret = page.locator("code").inner_text()
     page.get_by_role("textbox", name="Code").fill(code_of(secret))
@@ -123,6 +125,8 @@ def test_a_passkey_is_added_and_signs_in_alone(stack: RunningStack, contexts: Co
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Add a passkey").click()
+    expect(page.get_by_role("textbox", name="Name")).to_have_value("Chrome on Linux")
+    expect(page.locator(".errorlist")).to_be_hidden()
     page.get_by_role("textbox", name="Name").fill("My laptop")
     page.get_by_role("button", name="Add it").click()
     expect(page.get_by_role("listitem")).to_have_count(10)
