@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models.functions import Now
@@ -24,6 +27,15 @@ class Session(AbstractBaseSession):
 
     if TYPE_CHECKING:
         user_id: UUID | None
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        return SessionStore
+
+    @property
+    def password_hash(self) -> str:
+        """That of the password with which it was made: with another one the session is over."""
+        return str(self.get_decoded().get(HASH_SESSION_KEY, ""))
 
     @property
     def mark(self) -> str:

@@ -132,8 +132,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def open_sessions(self, most: int = 50) -> list[Session]:
         """Where this person is signed in, the last used first."""
-        found = self.sessions.filter(expire_date__gt=timezone.now()).defer("session_data")
-        return list(found.order_by("-used_at")[:most])
+        found = self.sessions.filter(expire_date__gt=timezone.now()).order_by("-used_at")[:most]
+        return [session for session in found if session.password_hash == self.get_session_auth_hash()]
 
     def end_session(self, mark: str) -> bool:
         """Sign out in one session, by its mark; False when there is no such session any more."""
@@ -148,9 +148,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def end_other_sessions(self, session_key: str) -> int:
         """Sign out everywhere but in one session; how many others there were. Their open pages hear of it."""
-        others = self.sessions.exclude(session_key=session_key)
-        number = others.filter(expire_date__gt=timezone.now()).count()
-        others.delete()
+        number = sum(session.session_key != session_key for session in self.open_sessions())
+        self.sessions.exclude(session_key=session_key).delete()
         return number
 
     def get_full_name(self) -> str:

@@ -92,6 +92,16 @@ def test_a_session_says_when_it_was_last_used_and_writes_that_down_seldom(world:
     assert session.used_at == used_at
 
 
+def test_T1_another_password_ends_the_other_sessions_and_the_list_does_not_show_them(world: World) -> None:
+    desk, phone = on_device(world.owner, FIREFOX), on_device(world.owner, IPHONE)
+    fields = {"oldpassword": PASSWORD, "password1": "quite another password", "password2": "quite another password"}
+    assert desk.post("/accounts/password/change/", fields).status_code == 302
+    assert (desk.get("/").status_code, phone.get("/").status_code) == (200, 302)
+    dialog = desk.get("/settings/", headers=HTMX).content.decode()
+    assert re.findall(r"<bdi>(.*?)</bdi>", dialog) == ["Firefox on Windows"]
+    assert "Sign them out" not in dialog
+
+
 def test_who_is_activated_again_signs_in_again(world: World) -> None:
     client = signed_in(world)
     world.owner.deactivate()
