@@ -6,6 +6,8 @@ from chat.models.folder import Folder
 from chat.models.generation import Generation
 from chat.models.invitation import Invitation
 from chat.models.message import Message
+from chat.models.preset import Preset
+from chat.models.prompt import Prompt
 from chat.models.quota import Quota, QuotaSpent
 from chat.models.setup_link import SetupLink
 from chat.models.share_link import ShareLink
@@ -25,6 +27,8 @@ __all__ = [
     "Generation",
     "Invitation",
     "Message",
+    "Preset",
+    "Prompt",
     "Quota",
     "QuotaSpent",
     "Refused",
