@@ -116,8 +116,12 @@ class PromptForm(LibraryForm):
             ),
         }
 
+    def __init__(self, user: User, data: Any = None, *, instance: Prompt) -> None:
+        super().__init__(user, data, instance=instance)
+        self.fields["text"].strip = False  # type: ignore[attr-defined]  # it may end where the message goes on
+
     def clean_text(self) -> str:
-        text = clean_text(self.cleaned_data["text"]).strip()
-        if not text:
+        text = clean_text(self.cleaned_data["text"])
+        if not text.strip():
             raise ValidationError(_("Enter a text."))
         return text
