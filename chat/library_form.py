@@ -48,7 +48,7 @@ class PresetForm(LibraryForm):
     model = forms.ChoiceField(label=_("Model"), required=False)
     enable_thinking = forms.TypedChoiceField(
         label=_("Thinking"),
-        choices=[("", _("As chosen beside the message")), ("True", _("On")), ("False", _("Off"))],
+        choices=[("", _("As chosen each time")), ("True", _("On")), ("False", _("Off"))],
         coerce=lambda value: value == "True",
         empty_value=None,
         required=False,

@@ -4,6 +4,9 @@ import { get } from "./http.js";
 /** What opens which menu, and what is looked for in it: the text before the caret. */
 const TRIGGERS = { prompts: /^[/／]([^\n]{0,40})$/, models: /(?<!\S)[@＠](\S{0,40})$/ };
 
+const GAP_PX = 8;
+const MOST_PX = 360;
+
 /** @typedef {keyof typeof TRIGGERS} Kind */
 
 /** `<composer-menu>`: prompts behind `/` at the beginning of the message, models and presets behind `@`. The focus stays
@@ -88,6 +91,7 @@ class ComposerMenu extends HTMLElement {
       option.hidden = !option.textContent?.toLowerCase().includes(wanted);
     }
     list.hidden = false;
+    list.style.maxHeight = `${Math.min(MOST_PX, this.getBoundingClientRect().top - 2 * GAP_PX)}px`;
     if (this.#options.length) this.text.setAttribute("aria-controls", list.id);
     else list.hidden = true;
     this.#activate(0);
@@ -120,7 +124,7 @@ class ComposerMenu extends HTMLElement {
     else if (event.key === "ArrowUp") this.#activate(index - 1);
     else if (event.key === "Escape") this.#dismiss();
     else if (isPlain && active && (event.key === "Enter" || event.key === "Tab")) this.#accept(active);
-    else return;
+    else return event.key === "Tab" ? this.#close() : undefined;
     event.preventDefault();
     event.stopImmediatePropagation();
   }

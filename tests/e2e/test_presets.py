@@ -98,6 +98,11 @@ def test_C8_an_at_sign_opens_models_and_presets_and_the_chat_keeps_the_choice(op
     text.press_sequentially("ada@cod")
     expect(models).to_be_hidden()
     text.fill("")
+    page.set_viewport_size({"width": 390, "height": 500})
+    text.press_sequentially("@")
+    expect(active(page)).to_have_text("scripted")
+    expect(active(page)).to_be_in_viewport(ratio=1)
+    text.fill("")
     text.press_sequentially("Hello @trans")
     expect(models.get_by_role("option")).to_have_text([re.compile("Translation")])
     assert page.evaluate("document.documentElement.scrollWidth") == 390
