@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.models.library import LibraryItem
 
-# {{name}} or {{name:what stands there unless it is changed}}
-VARIABLE = re.compile(r"\{\{\s*([^{}:]+?)\s*(?::([^{}]*))?\}\}")
+# {{name}} or {{name:what stands there unless it is changed}}. Nothing is tried twice, whatever the text is.
+VARIABLE = re.compile(r"\{\{\s*+([^{}:\s][^{}:]*+)(?::([^{}]*+))?\}\}")
 
 
 class Prompt(LibraryItem):
@@ -27,7 +27,7 @@ class Prompt(LibraryItem):
         """Their names in the order of the text, each with what stands there at first."""
         found: dict[str, str] = {}
         for name, default in VARIABLE.findall(self.text):
-            found[name] = found.get(name) or default.strip()
+            found[name.strip()] = found.get(name.strip()) or default.strip()
         return found
 
     @property
@@ -39,5 +39,6 @@ class Prompt(LibraryItem):
         """The text as markup, with an empty element in the place of each variable."""
         # split() gives text, name, default, text, name, default, … text.
         *pieces, end = VARIABLE.split(self.text)
-        gaps = format_html_join("", '{}<i data-gap="{}"></i>', zip(pieces[::3], pieces[1::3], strict=True))
+        names = [name.strip() for name in pieces[1::3]]
+        gaps = format_html_join("", '{}<i data-gap="{}"></i>', zip(pieces[::3], names, strict=True))
         return gaps + format_html_join("", "{}", [(end,)])

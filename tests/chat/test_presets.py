@@ -11,7 +11,7 @@ from django.apps import apps
 from django.test import Client
 from django.urls import reverse
 
-from chat.models import Audit, Conversation, Folder, Generation, Preset, Worker
+from chat.models import Audit, Conversation, Folder, Generation, Preset, Quota, Worker
 from chat.reply import _prompt
 from chat.worker import InferenceWorker
 from tests.chat.people import auditor, signed_in
@@ -229,6 +229,16 @@ def test_the_server_limits_what_a_preset_lets_a_reply_be(world: World, preset: P
     Preset.objects.filter(id=preset.id).update(max_tokens=100_000)
     send(signed_in(world.owner), preset.choice)
     assert newest().asked_sampling["max_tokens"] == 4096
+
+
+def test_what_a_preset_tells_the_model_counts_against_the_quota(world: World, preset: Preset) -> None:
+    Quota.objects.create(most=1_000_000)
+    reserved = []
+    for system_prompt in ("", "x" * 700):
+        Preset.objects.filter(id=preset.id).update(system_prompt=system_prompt)
+        send(signed_in(world.owner), preset.choice)
+        reserved.append(newest().reserved_tokens)
+    assert reserved[1] - reserved[0] == 700
 
 
 def test_every_server_begins_with_presets_for_all_in_the_readers_language(world: World) -> None:

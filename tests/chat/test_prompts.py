@@ -113,6 +113,14 @@ def test_the_menu_carries_what_is_to_be_inserted_and_where_variables_are_asked_f
         assert client.get(address)["Location"] == reverse("prompts")
 
 
+@pytest.mark.parametrize("text", ["{{" + " " * 19_000, "{{ }}", "{{:x}}", "{{a" * 6_000, "{a}} {{b}", "{{a{b}}}"])
+def test_what_only_looks_like_a_variable_is_text(world: World, text: str) -> None:
+    prompt = Prompt.objects.create(owner=world.owner, name="Odd", text=text)
+    menu = signed_in(world.owner).get(reverse("prompt_choices"), headers=HTMX).content.decode()
+    assert f'data-insert="{text}"' in menu
+    assert str(prompt.with_gaps) == text
+
+
 def test_strangers_are_sent_to_sign_in(world: World, prompt: Prompt) -> None:
     for name in ("prompts", "prompt_create", "prompt_choices"):
         assert Client().get(reverse(name)).status_code == 302, name
