@@ -10,7 +10,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from chat.models import Conversation, Folder, Generation, Message, ShareLink, ShareRevision, User
+from chat.models import Conversation, Folder, Generation, Message, Preset, Prompt, ShareLink, ShareRevision, User
 from chat.models.share_link import ShareLinkQuerySet
 
 TICKET_S = 60
@@ -39,6 +39,30 @@ def folders(user: User) -> QuerySet[Folder]:
 
 def folder(user: User, folder_id: UUID) -> Folder:
     return _only(Folder.objects.filter(owner=user, id=folder_id))
+
+
+def presets(user: User) -> QuerySet[Preset]:
+    """Their own, and those for everybody."""
+    return Preset.used_by(user)
+
+
+def kept_preset(user: User, preset_id: UUID) -> Preset:
+    """One that they may change."""
+    return _only(Preset.kept_by(user).filter(id=preset_id))
+
+
+def prompts(user: User) -> QuerySet[Prompt]:
+    """Their own, and those for everybody."""
+    return Prompt.used_by(user)
+
+
+def prompt(user: User, prompt_id: UUID) -> Prompt:
+    return _only(Prompt.used_by(user).filter(id=prompt_id))
+
+
+def kept_prompt(user: User, prompt_id: UUID) -> Prompt:
+    """One that they may change."""
+    return _only(Prompt.kept_by(user).filter(id=prompt_id))
 
 
 def message(user: User, conversation_id: UUID, message_id: UUID) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from allauth.account.forms import LoginForm
 from django import forms
@@ -12,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
-from chat.models import Feedback, Generation, Invitation, User
+from chat.models import Feedback, Generation, Invitation, Preset, User
 from chat.text import clean_text
 
 
@@ -24,7 +25,10 @@ class PlainText(forms.Field):
 
 
 class ReplyForm(forms.Form):
-    """A wish for a reply; the client id is made where it is sent from, so that a repeat is known as one."""
+    """A wish for a reply; the client id is made where it is sent from, so that a repeat is known as one.
+
+    `model` is the name of one, or what stands for a preset among the models to choose from.
+    """
 
     client_id = forms.CharField(max_length=64, validators=[RegexValidator(r"\A[\w-]+\Z")])
     model = forms.CharField(max_length=200, required=False)
@@ -42,6 +46,11 @@ class ReplyForm(forms.Form):
             "thinking_budget": fields["thinking_budget"] if thinking is not False else None,
         }
         return {name: value for name, value in chosen.items() if value is not None}
+
+    @property
+    def preset_id(self) -> UUID | None:
+        """The preset that is chosen; None for a model."""
+        return Preset.chosen_by(self.cleaned_data["model"])
 
 
 class MessageForm(ReplyForm):

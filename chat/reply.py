@@ -41,7 +41,7 @@ class RunningReply:
         self._engine = engine
         self._writer = writer
         # All that Postgres knows comes first: when it is away, nothing has begun, and the reply is taken up again.
-        self._messages = (*_system(generation), *_prompt(generation))
+        self._messages = _prompt(generation)
         self._sampling = _sampling(generation, engine.info.sampling)
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
@@ -196,8 +196,8 @@ class RunningReply:
 def _sampling(generation: Generation, recommended: SamplingParams) -> SamplingParams:
     """What was asked for, else what the model's makers recommend; never without an end, which lies further on for a
     reply that has something already. What workers that are gone made of it since it was asked for lies before it."""
-    asked = generation.sampling
-    sampling = SamplingParams(**{**asked, "stop": tuple(asked.get("stop", ()))}) if asked else recommended
+    asked = generation.sampling or generation.asked_sampling
+    sampling = replace(recommended, **{**asked, "stop": tuple(asked.get("stop", recommended.stop))})
     num_tokens = _num_tokens(generation)
     if sampling.max_tokens and not num_tokens:
         return sampling
@@ -221,10 +221,6 @@ def _num_tokens(reply: Generation) -> int:
     return reply.completion_tokens - sum(num_tokens for _, num_tokens in since)
 
 
-def _system(generation: Generation) -> tuple[ChatMessage, ...]:
-    return (ChatMessage("system", generation.system_prompt),) if generation.system_prompt else ()
-
-
 def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     """The branch above a reply as the model is asked; what ended without a word is left out.
 
@@ -232,7 +228,7 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     """
     reply = generation.message
     by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id] * 2)}
-    system = [ChatMessage("system", by_id.pop(None)[2])] if None in by_id else []
+    folder = by_id.pop(None)[2] if None in by_id else ""
     branch: list[ChatMessage] = []
     above = reply.parent_id
     while above:
@@ -242,7 +238,16 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     if generation.length and generation.source_id in by_id:
         branch.insert(0, ChatMessage("assistant", by_id[generation.source_id][2]))
         branch.insert(0, ChatMessage("user", ANOTHER_LENGTH[generation.length]))
-    return (*system, *branch[::-1])
+    return (*_system(folder, generation.system_prompt), *branch[::-1])
+
+
+def _system(folder: str, preset: str) -> tuple[ChatMessage, ...]:
+    """What stands before the conversation, in one message: what its folder says, then what the preset says.
+
+    The folder is about the matter, the preset about the task at hand; where they differ, models heed what comes last.
+    """
+    text = "\n\n".join(filter(None, [folder, preset]))
+    return (ChatMessage("system", text),) if text else ()
 
 
 ANOTHER_LENGTH = {

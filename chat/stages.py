@@ -87,9 +87,10 @@ def model_notice() -> str:
 @lru_cache(maxsize=1)
 def _waiting(_period: int) -> Stage:
     """Why a queued reply waits. The same for all of them, so it is asked once a period and not for each."""
-    if Worker.serving().exists():
+    live = list(Worker.live().values_list("state", "is_draining"))
+    if (Worker.State.READY, False) in live:
         return Stage("queued", "waiting", _("Waiting for a free place"))
-    states = dict(Worker.live().values_list("state", "notice"))
+    states = {state for state, _is_draining in live}
     if Worker.State.LOADING in states:
         return LOADING
     if Worker.State.FAILED in states:

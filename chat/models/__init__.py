@@ -6,6 +6,8 @@ from chat.models.folder import Folder
 from chat.models.generation import Generation
 from chat.models.invitation import Invitation
 from chat.models.message import Message
+from chat.models.preset import Preset
+from chat.models.prompt import Prompt
 from chat.models.quota import Quota, QuotaSpent
 from chat.models.session import Session
 from chat.models.setup_link import SetupLink
@@ -26,6 +28,8 @@ __all__ = [
     "Generation",
     "Invitation",
     "Message",
+    "Preset",
+    "Prompt",
     "Quota",
     "QuotaSpent",
     "Refused",

@@ -7,10 +7,10 @@ from uuid import UUID
 from django.db import models
 from django.utils.translation import gettext as _
 
+from chat.models.asked import Asked
 from chat.models.message import Message
 from chat.refused import Refused
 
-ASKED = ("asked_model", "enable_thinking", "thinking_budget", "system_prompt")
 SAMPLED_BY = (
     "temperature",
     "top_p",
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
     after: str
 
 
-class Again(models.Model):
+class Again(Asked):
     """What a generation has to do with other replies to the same message: made from one, or repeating one."""
 
     class Length(models.TextChoices):
@@ -56,7 +56,6 @@ class Again(models.Model):
         model: str
         seed: int | None
         sampling: dict[str, Any]
-        enable_thinking: bool | None
 
     class Meta:
         abstract = True
@@ -71,10 +70,6 @@ class Again(models.Model):
         """Whether one seed tells how the whole reply was made."""
         is_whole = self.status == "completed" and self.attempt == 1 and self.seed is not None
         return is_whole and not (self.length and self.source_id is None)
-
-    def again(self, **changed: Any) -> dict[str, Any]:
-        """The fields of a generation that is made like this one, but for what is changed."""
-        return {name: getattr(self, name) for name in ASKED} | changed
 
     def exactly_again(self) -> dict[str, Any]:
         """The fields of a generation that does what this one did, with the same seed.

@@ -122,8 +122,15 @@ class Conversation(Organised):
         return turn._replace(is_branch=is_branch and self.active_leaf_id == turn.reply.id)
 
     def edit(self, message: Message, text: str, client_id: str) -> Turn:
-        """Ask anew in other words: a version beside the message, with a reply of its own; nothing is overwritten."""
-        return self._add_turn(self._accepted(text), client_id, parent=message.parent)
+        """Ask anew in other words: a version beside the message, with a reply of its own; nothing is overwritten.
+
+        It is asked for as the last reply to the message was, from whichever model where that one is gone.
+        """
+        last = Generation.objects.filter(message__parent=message).order_by("-id").first()
+        how = last.again() if last else {}
+        if last and not Worker.is_known(last.asked_model):
+            how["asked_model"] = ""
+        return self._add_turn(self._accepted(text), client_id, parent=message.parent, **how)
 
     def reply_again(self, message: Message, client_id: str, **how: Any) -> Turn:
         """Another reply to a message of this conversation, beside the earlier ones; `how` is for its generation."""
@@ -296,7 +303,7 @@ class Conversation(Organised):
         token covers at least one byte.
         """
         above = Generation.objects.filter(message=message.parent_id, prompt_tokens__gt=0).first()
-        num_bytes = len(message.text.encode()) + TEMPLATE_TOKENS
+        num_bytes = len(message.text.encode()) + len(generation.system_prompt.encode()) + TEMPLATE_TOKENS
         if above:
             return above.prompt_tokens + above.completion_tokens + num_bytes + generation.most_new_tokens
         return self.most_prompt_tokens() + num_bytes + generation.most_new_tokens
@@ -326,9 +333,9 @@ class Conversation(Organised):
 
     @classmethod
     def last_asked(cls, owner: User) -> Generation | None:
-        """How a person asked last, in any conversation."""
+        """How a person asked last, in any conversation; None when that was by a preset, which is for one chat."""
         newest = cls.listed(owner).values("active_leaf")[:1]
-        return Generation.objects.filter(message_id=models.Subquery(newest)).first()
+        return Generation.objects.filter(message_id=models.Subquery(newest), preset_id=None).first()
 
     @classmethod
     def listed(cls, owner: User) -> models.QuerySet[Self]:

@@ -90,10 +90,6 @@ class Generation(Again):
     dtype = models.CharField(max_length=30, blank=True)
     sampling = models.JSONField(default=dict, blank=True)
     seed = models.PositiveBigIntegerField(null=True, blank=True)
-    enable_thinking = models.BooleanField(null=True, blank=True)
-    asked_model = models.CharField(max_length=200, blank=True, default="", db_default="")
-    thinking_budget = models.PositiveIntegerField(null=True, blank=True)
-    system_prompt = models.TextField(blank=True, default="", db_default="")
 
     reserved_tokens = models.PositiveIntegerField(default=0, db_default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
@@ -241,7 +237,8 @@ class Generation(Again):
 
     @property
     def most_new_tokens(self) -> int:
-        return int(self.sampling.get("max_tokens") or settings.MAX_TOKENS)
+        sampling = self.sampling or self.asked_sampling
+        return int(sampling.get("max_tokens") or settings.MAX_TOKENS)
 
     def finish(self, told: Told, started: Started | None, finished: Finished, **how: Any) -> str | None:
         """Store the end of this attempt with all that was told; the new status, or None when the attempt is stale."""

@@ -143,9 +143,14 @@ class Worker(models.Model):
         return Offer(name, self.model, self.has_thinking, self.context_length, speed, is_online)
 
     @classmethod
+    def is_known(cls, model: str) -> bool:
+        """Whether a worker served this model in the last day; "" is any."""
+        return not model or model in {offer.name for offer in cls.offers()}
+
+    @classmethod
     def refuse_unknown(cls, model: str) -> None:
-        """Raise Refused for a model that no worker served in the last day: nobody would take up what asks for it."""
-        if model and model not in {offer.name for offer in cls.offers()}:
+        """Raise Refused for a model that is not known: nobody would take up what asks for it."""
+        if not cls.is_known(model):
             raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
 
     def fail(self, notice: str) -> None:

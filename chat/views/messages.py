@@ -10,6 +10,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from chat import access
@@ -26,7 +27,7 @@ def conversation_create(request: Request) -> HttpResponse:
     form = MessageForm(request.POST)
     fields = valid(form)
     try:
-        how = {**placed(request), **form.how}
+        how = {**placed(request), **_asked(request, form)}
         turn = Conversation.start(request.user, fields["text"], fields["client_id"], **how)
     except Refused as refused:
         return refusal(request, refused, None, fields["text"])
@@ -43,7 +44,8 @@ def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
     form = MessageForm(request.POST)
     fields = valid(form)
     try:
-        turn = conversation.ask(fields["text"], fields["client_id"], fields["parent"], **form.how)
+        how = _asked(request, form)
+        turn = conversation.ask(fields["text"], fields["client_id"], fields["parent"], **how)
     except Refused as refused:
         return refusal(request, refused, conversation, fields["text"])
     return _answer(request, turn)
@@ -67,6 +69,16 @@ def reply_create(request: Request, conversation_id: UUID, message_id: UUID) -> H
     except Refused as refused:
         return refusal(request, refused, message.conversation)
     return branch_from(request, turn.reply.conversation, message.id)
+
+
+def _asked(request: Request, form: ReplyForm) -> dict[str, Any]:
+    """What is asked of the model, as fields of a generation; of a preset the page sends no more than which it is."""
+    if form.preset_id is None:
+        return form.how
+    preset = access.presets(request.user).filter(id=form.preset_id).first()
+    if preset is None:
+        raise Refused(_("This preset is gone. Choose another one, or a model."))
+    return {**form.how, **preset.how}
 
 
 def valid(form: ReplyForm) -> dict[str, Any]:

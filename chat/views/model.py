@@ -10,7 +10,8 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from chat.models import Generation, Worker
+from chat import access
+from chat.models import Generation, Preset, User, Worker
 from chat.models.worker import Offer
 from chat.stages import model_notice
 from chat.views.signed_in import Request, signed_in
@@ -18,28 +19,38 @@ from chat.views.signed_in import Request, signed_in
 THINKING_BUDGETS = (512, 2048, 8192)
 
 
+class PresetOption(NamedTuple):
+    preset: Preset
+    has_thinking: bool
+    """Whether it leaves it to the person how much is thought, and its model can."""
+
+
 class ModelStatus(NamedTuple):
-    """The models to choose from, and what is chosen; `default` is what answers when none is named."""
+    """The models and presets to choose from, and what is chosen; `default` is what answers when none is named."""
 
     notice: str
     """What stands in the way of an answer; empty when a model is ready."""
     offers: list[Offer]
     default: str
+    presets: list[PresetOption]
     chosen: str
+    """The name of a model, or what stands for a preset; empty is the default."""
     enable_thinking: bool | None
     thinking_budget: int | None
     budgets: tuple[int, ...] = THINKING_BUDGETS
 
     @property
     def has_thinking(self) -> bool:
-        """Whether the chosen model thinks."""
-        chosen = [offer.has_thinking for offer in self.offers if offer.name == self.chosen]
-        return any(chosen) if self.chosen else self.default_has_thinking
+        """Whether the person may say how much is thought."""
+        for preset, has_thinking in self.presets:
+            if preset.choice == self.chosen:
+                return has_thinking
+        return _can_think(self.offers, self.chosen)
 
     @property
     def default_has_thinking(self) -> bool:
         """Whether one of the models thinks that may answer where none is named."""
-        return any(offer.has_thinking for offer in self.offers)
+        return _can_think(self.offers, "")
 
     @property
     def is_one_for_all(self) -> bool:
@@ -51,22 +62,37 @@ class ModelStatus(NamedTuple):
 @signed_in
 def model(request: Request) -> HttpResponse:
     """The page asks here until the model is ready; it says what is chosen on it."""
-    status = model_status(None)._replace(chosen=request.GET.get("model", ""))
+    status = model_status(request.user, None, request.GET.get("model", ""))
     return render(request, "chat/model.html", {"model": status, "is_update": True})
 
 
-def model_status(last: Generation | None) -> ModelStatus:
-    """The models as the page shows them, set as the reply `last` was asked for."""
+def model_status(user: User, last: Generation | None, chosen: str = "") -> ModelStatus:
+    """What a person may choose from: with this chosen, or else set as the reply `last` was asked for."""
     offers = Worker.offers()
+    presets = [_option(preset, offers) for preset in access.presets(user)]
+    names = {offer.name for offer in offers}
     name = next((offer.base for offer in offers if offer.is_online), settings.MODEL.rpartition("/")[2])
     if len({offer.base for offer in offers}) > 1:
         name = _("Whichever is free")
-    asked = last.asked_model if last else ""
+    thinking = {preset.choice: has_thinking for preset, has_thinking in presets}
+    wished = (chosen, last.preset_choice, last.asked_model) if last else (chosen,)
+    # How much a preset had the model think is not what the person said of it.
+    by_hand = last if last and thinking.get(last.preset_choice, not last.preset_id) else None
     return ModelStatus(
         notice=model_notice(),
         offers=offers,
         default=name or _("No model yet"),
-        chosen=asked if asked in {offer.name for offer in offers} else "",
-        enable_thinking=last.enable_thinking if last else None,
-        thinking_budget=last.thinking_budget if last else None,
+        presets=presets,
+        chosen=next((choice for choice in wished if choice in thinking or choice in names), ""),
+        enable_thinking=by_hand.enable_thinking if by_hand else None,
+        thinking_budget=by_hand.thinking_budget if by_hand else None,
     )
+
+
+def _option(preset: Preset, offers: list[Offer]) -> PresetOption:
+    return PresetOption(preset, preset.enable_thinking is None and _can_think(offers, preset.model))
+
+
+def _can_think(offers: list[Offer], model: str) -> bool:
+    """Whether this model thinks, or for "" one of those that may answer."""
+    return any(offer.has_thinking for offer in offers if model in {"", offer.name})

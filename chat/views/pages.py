@@ -97,7 +97,9 @@ def page(
         "messages": window.messages,
         "earlier": window.earlier,
         "chats": chat_list(request),
-        "model": model_status(last or Conversation.last_asked(request.user)),
+        "model": model_status(
+            request.user, last or Conversation.last_asked(request.user), request.GET.get("model", "")
+        ),
         "suggestions": SUGGESTIONS,
         "unsent": Message(role=Message.Role.USER),
         "client_id": uuid4(),
