@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 
 from chat.models.message import Message
+from chat.models.worker import Worker
 from chat.refused import Refused
 
 ASKED = ("asked_model", "enable_thinking", "thinking_budget", "system_prompt")
@@ -54,6 +55,7 @@ class Again(models.Model):
         status: str
         attempt: int
         model: str
+        asked_model: str
         seed: int | None
         sampling: dict[str, Any]
         enable_thinking: bool | None
@@ -71,6 +73,11 @@ class Again(models.Model):
         """Whether one seed tells how the whole reply was made."""
         is_whole = self.status == "completed" and self.attempt == 1 and self.seed is not None
         return is_whole and not (self.length and self.source_id is None)
+
+    @property
+    def other_models(self) -> list[str]:
+        """The models online now that could make this reply in place of the one that did."""
+        return [name for name in Worker.online() if name != (self.model or self.asked_model)]
 
     def again(self, **changed: Any) -> dict[str, Any]:
         """The fields of a generation that is made like this one, but for what is changed."""

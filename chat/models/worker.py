@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Self, cast
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
@@ -11,6 +12,10 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.models.ids import uuid7
 from chat.refused import Refused
+
+
+OFFERS = "offers"
+OFFERS_ARE_KNOWN_S = 5
 
 
 class Offer(NamedTuple):
@@ -134,13 +139,21 @@ class Worker(models.Model):
             for name in (worker.model, *worker.adapters):
                 if name not in offers or (worker.is_live and not offers[name].is_online):
                     offers[name] = worker._offer(name, is_online=worker.is_live)
-        return sorted(
+        found = sorted(
             offers.values(), key=lambda offer: (not offer.is_online, offer.base, offer.is_adapter, offer.name)
         )
+        cache.set(OFFERS, found, OFFERS_ARE_KNOWN_S)
+        return found
 
     def _offer(self, name: str, *, is_online: bool) -> Offer:
         speed = self.tokens_per_s if is_online else 0
         return Offer(name, self.model, self.has_thinking, self.context_length, speed, is_online)
+
+    @classmethod
+    def online(cls) -> list[str]:
+        """The names of the offers that were online some seconds ago at most: every reply on a page asks."""
+        known: list[Offer] | None = cache.get(OFFERS)
+        return [offer.name for offer in (cls.offers() if known is None else known) if offer.is_online]
 
     @classmethod
     def refuse_unknown(cls, model: str) -> None:
