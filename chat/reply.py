@@ -56,16 +56,8 @@ class RunningReply:
         self._reasoning_at: float | None = None
 
     def submit(self) -> None:
-        """Hand the request to the engine, with the branch that ends in this reply's question.
-
-        What a continued reply has already is told first: its readers get all of it from this attempt.
-        """
-        generation, prefix = self.generation, self._prefix
-        self._writer.tell(self._stream, "stage", "reading")
-        if prefix.reasoning:
-            self._writer.tell(self._stream, "reasoning", prefix.reasoning)
-        if prefix.text:
-            self._writer.tell(self._stream, "text", prefix.text)
+        """Hand the request to the engine, with the branch that ends in this reply's question."""
+        generation = self.generation
         self._submitted_at = time.monotonic()
         self._run = self._engine.submit(
             GenerationRequest(
@@ -75,14 +67,23 @@ class RunningReply:
                 enable_thinking=generation.enable_thinking,
                 deadline_s=settings.DEADLINE_S,
                 thinking_budget=generation.thinking_budget,
-                prefix=prefix,
+                prefix=self._prefix,
                 model=self._adapter,
             )
         )
+        self._tell_beginning(self._run.prompt_tokens)
         if self._is_cancelled or self._is_moving:
             self._run.cancel()
         if self._wants_answer:
             self._run.answer_now()
+
+    def _tell_beginning(self, prompt_tokens: int) -> None:
+        """What a continued reply has already is told first: its readers get all of it from this attempt."""
+        self._writer.tell(self._stream, "stage", f"reading {prompt_tokens}")
+        if self._prefix.reasoning:
+            self._writer.tell(self._stream, "reasoning", self._prefix.reasoning)
+        if self._prefix.text:
+            self._writer.tell(self._stream, "text", self._prefix.text)
 
     def cancel(self) -> None:
         self._is_cancelled = True

@@ -19,8 +19,8 @@ class Script:
     `tokens` answer tokens come after `reasoning` reasoning tokens, `rate` of them a second (0: as fast as they are
     read), the first after `prefill_ms`. At token `fail_at` (0: before the first) the run fails, or does what `mode`
     says: `oom` and `poison` fail in their way, `hang` stops the whole engine. `no_eos` goes on until a length limit;
-    `slow_load` makes opening the engine last `load_s`; `adapters=a,b` names models beside the base. `kind` is what the tokens are: words, a Markdown document,
-    their number and time (`stamp`), or the given `text`.
+    `slow_load` makes opening the engine last `load_s`; `adapters=a,b` are models beside the base. `kind` is what the
+    tokens are: words, a Markdown document, their number and time (`stamp`), or the given `text`.
     """
 
     tokens: int = 40

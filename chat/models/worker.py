@@ -13,7 +13,6 @@ from django.utils.translation import gettext_lazy as _
 from chat.models.ids import uuid7
 from chat.refused import Refused
 
-
 OFFERS = "offers"
 OFFERS_ARE_KNOWN_S = 5
 
