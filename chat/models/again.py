@@ -45,6 +45,8 @@ class Again(models.Model):
     length = models.CharField(max_length=7, choices=Length, blank=True, default="", db_default="")
     source = models.ForeignKey(Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     repeats = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    rival = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    """The other of two that are compared, until one is preferred."""
     first_difference = models.PositiveIntegerField(null=True, blank=True)
 
     if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Again(models.Model):
         message: Message
         source_id: UUID | None
         repeats_id: UUID | None
+        rival_id: UUID | None
         status: str
         attempt: int
         model: str

@@ -160,6 +160,19 @@ class Worker(models.Model):
         if model and model not in {offer.name for offer in cls.offers()}:
             raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
 
+    @classmethod
+    def rivals(cls, first: str, second: str) -> tuple[str, str]:
+        """The names of two models to compare; where the first is not named, it is one that is online.
+
+        Raises Refused when they are not two, or one is not known.
+        """
+        first = first or next((name for name in cls.online() if name != second), second)
+        if first == second:
+            raise Refused(gettext("Choose two different models to compare."))
+        cls.refuse_unknown(first)
+        cls.refuse_unknown(second)
+        return first, second
+
     def fail(self, notice: str) -> None:
         """Say why this worker comes to its end; no beat, so that its lease runs out."""
         type(self).objects.filter(id=self.id).update(state=self.State.FAILED, notice=notice)

@@ -42,6 +42,7 @@ urlpatterns = [
     path(f"{MESSAGE}/restoration/", deletions.message_restore, name="message_restore"),
     path(f"{MESSAGE}/feedback/", feedback.feedback_update, name="feedback_update"),
     path(f"{MESSAGE}/feedback/reasons/", feedback.reasons_update, name="reasons_update"),
+    path(f"{MESSAGE}/preference/", feedback.preference_create, name="preference_create"),
     path(f"{MESSAGE}/details/", details.reply_details, name="reply_details"),
     path(f"{MESSAGE}/repetition/", details.repetition_create, name="repetition_create"),
     path(f"{MESSAGE}/earlier/", earlier.earlier, name="earlier"),

@@ -80,7 +80,7 @@ def _answer(request: Request, turn: Turn) -> HttpResponse:
     address = reverse("conversation_detail", args=[turn.message.conversation_id])
     if not request.htmx:
         return redirect(f"{address}?branched=1" if turn.is_branch else address)
-    if turn.is_branch:
+    if turn.is_branch or turn.reply.rival:
         message, reply = turn.reply.conversation.branch(turn.message.id)
         turn = turn._replace(message=message, reply=reply)
     return HttpResponse(
@@ -127,4 +127,4 @@ def _was_continued(message: Message, ended: str) -> bool:
 
 def message_html(message: Message) -> str:
     generation = message.generation if message.role == Message.Role.ASSISTANT else None
-    return render_to_string("chat/_message.html", {"message": message, "generation": generation})
+    return render_to_string("chat/_entry.html", {"message": message, "generation": generation})

@@ -49,7 +49,7 @@ STAFF = Rule("out", "out", "out", "inside", "inside")
 ADMIN = Rule("out", "out", "out", "none", "inside")
 
 # Whose message is a reply.
-OF_REPLIES = {"feedback_update", "reasons_update", "reply_details", "repetition_create"}
+OF_REPLIES = {"feedback_update", "reasons_update", "preference_create", "reply_details", "repetition_create"}
 
 # By name. A new route gets a line here; a whole part of somebody else's code a prefix below.
 RULES: dict[str, Rule] = {
@@ -84,6 +84,7 @@ RULES: dict[str, Rule] = {
     "answer_create": OWN,
     "link_create": OWN,
     "feedback_update": OWN,
+    "preference_create": OWN,
     "reply_details": OWN,
     "repetition_create": OWN,
     "search": SIGNED_IN,
