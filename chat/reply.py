@@ -11,9 +11,10 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat.database import borrowed, execute
-from chat.models import Generation, Message, UsageRecord
+from chat.database import borrowed
+from chat.models import Generation, UsageRecord
 from chat.models.again import SAMPLED_BY
+from chat.prompt import Texts
 from chat.reply_stream import Kind, Told, Writer
 from inference.contract import (
     ChatMessage,
@@ -232,31 +233,15 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     For another length the model sees the reply that had the wrong one, and is asked for it again.
     """
     reply = generation.message
-    by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id] * 2)}
-    system = [ChatMessage("system", by_id.pop(None)[2])] if None in by_id else []
-    branch: list[ChatMessage] = []
-    above = reply.parent_id
-    while above:
-        above, role, text = by_id[above]
-        if text:
-            branch.append(ChatMessage("user" if role == Message.Role.USER else "assistant", text))
-    if generation.length and generation.source_id in by_id:
-        branch.insert(0, ChatMessage("assistant", by_id[generation.source_id][2]))
-        branch.insert(0, ChatMessage("user", ANOTHER_LENGTH[generation.length]))
-    return (*system, *branch[::-1])
+    texts = Texts(reply.conversation_id)
+    read = [each.said for each in texts.branch(reply.parent_id)]
+    if generation.length and generation.source_id in texts:
+        read.append(ChatMessage("assistant", texts.text(generation.source_id)))
+        read.append(ChatMessage("user", ANOTHER_LENGTH[generation.length]))
+    return (*texts.system, *read)
 
 
 ANOTHER_LENGTH = {
     "shorter": "Write your last answer again, but much shorter. Keep its language and what matters most.",
     "longer": "Write your last answer again, but longer and with more detail. Keep its language.",
 }
-
-
-# The folder's system prompt is a message without an id.
-MESSAGES = """
-    SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s
-    UNION ALL
-    SELECT NULL, NULL, 'system', folder.system_prompt
-    FROM chat_conversation conversation JOIN chat_folder folder ON folder.id = conversation.folder_id
-    WHERE conversation.id = %s AND folder.system_prompt <> ''
-"""

@@ -161,6 +161,17 @@ class Worker(models.Model):
             raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
 
     @classmethod
+    def answering(cls, model: str) -> Offer | None:
+        """The offer that a message for this model goes to; for none in particular the base model that answers all.
+
+        None when it is not online, or when it can't be said which it is.
+        """
+        online = [offer for offer in cls.offers() if offer.is_online]
+        if not model and len({offer.base for offer in online}) > 1:
+            return None
+        return next((offer for offer in online if offer.name == model or (not model and not offer.is_adapter)), None)
+
+    @classmethod
     def rivals(cls, first: str, second: str) -> tuple[str, str]:
         """The names of two models to compare; where the first is not named, it is one that is online.
 

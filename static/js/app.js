@@ -5,6 +5,7 @@ import "./chat-log.js";
 import "./earlier-turns.js";
 import "./message-composer.js";
 import "./model-choice.js";
+import "./context-meter.js";
 import "./answer-now.js";
 import "./copy-button.js";
 import "./table-copy.js";

@@ -58,6 +58,8 @@ RULES: dict[str, Rule] = {
     "conversation_detail": OWN,
     "c/<uuid:conversation_id>/": PUBLIC,  # leads to conversation_detail, and looks nothing up
     "message_create": OWN,
+    "new_prompt_measure": SIGNED_IN,
+    "prompt_measure": OWN,
     "reply_create": OWN,
     "conversation_rename": OWN,
     "conversation_delete": OWN,

@@ -1,0 +1,53 @@
+"""What the model reads of a conversation: the same for a reply that is made and for a draft that is measured."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID
+
+from chat.database import execute
+from chat.models import Message
+from inference.contract import ChatMessage
+
+
+class Read(NamedTuple):
+    """A message of a branch, and how the model reads it."""
+
+    id: UUID
+    said: ChatMessage
+
+
+class Texts:
+    """All messages of a conversation, and the system prompt of its folder; one query."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        rows = execute(MESSAGES, [conversation_id] * 2).fetchall()
+        self._messages = {row[0]: row[1:] for row in rows}
+        _, _, prompt = self._messages.pop(None, (None, "", ""))
+        self.system = [ChatMessage("system", prompt)] if prompt else []
+
+    def __contains__(self, message_id: UUID | None) -> bool:
+        return message_id in self._messages
+
+    def text(self, message_id: UUID) -> str:
+        return str(self._messages[message_id][2])
+
+    def branch(self, leaf: UUID | None) -> list[Read]:
+        """From the root down to a message; what ended without a word is left out."""
+        found: list[Read] = []
+        while leaf:
+            above, role, text = self._messages[leaf]
+            if text:
+                found.append(Read(leaf, ChatMessage("user" if role == Message.Role.USER else "assistant", text)))
+            leaf = above
+        return found[::-1]
+
+
+# The folder's system prompt is a message without an id.
+MESSAGES = """
+    SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s
+    UNION ALL
+    SELECT NULL, NULL, 'system', folder.system_prompt
+    FROM chat_conversation conversation JOIN chat_folder folder ON folder.id = conversation.folder_id
+    WHERE conversation.id = %s AND folder.system_prompt <> ''
+"""
