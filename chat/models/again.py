@@ -52,6 +52,7 @@ class Again(models.Model):
     if TYPE_CHECKING:
         id: UUID
         message: Message
+        message_id: UUID
         source_id: UUID | None
         repeats_id: UUID | None
         rival_id: UUID | None
