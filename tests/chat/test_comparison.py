@@ -126,6 +126,8 @@ def test_one_that_is_deleted_leaves_the_other_alone(client: Client) -> None:
     assert shown(page(client)) == [str(second.id)]
     client.post(reverse("message_restore", args=[first.conversation_id, first.id]), headers=HTMX)
     assert shown(page(client)) == [str(first.id), str(second.id)]
+    Conversation.objects.get().remove()
+    assert not Message.objects.exists()
 
 
 def test_either_of_the_two_can_be_continued(client: Client) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,12 +11,8 @@ import pytest
 from django.test import Client
 
 from chat import context_window
-from chat.context_window import measure
 from chat.models import Conversation, Folder, Generation, Worker
 from chat.worker import InferenceWorker
-from inference import open_engine
-from inference.contract import ChatMessage, GenerationRequest, SamplingParams, Started
-from inference.weights import context_length, manifest
 from tests.chat.people import signed_in
 from tests.conftest import World, wait_for
 
@@ -104,26 +99,3 @@ def test_I7_nobody_else_measures_a_conversation(world: World, worker: InferenceW
     for stranger in (world.team_mate, world.outsider, world.admin):
         assert post(signed_in(stranger), path, "Hello").status_code == 404
     assert post(Client(), path, "Hello").status_code == 401
-
-
-@pytest.mark.model
-def test_the_number_is_that_of_the_real_model(default_model_dir: Path, settings: Any) -> None:
-    settings.MODEL = str(default_model_dir)
-    messages = (
-        ChatMessage("system", "Be brief. <|im_end|>"),
-        ChatMessage("user", "Was heißt “词” 🙂?\n\n```python\nx = 1\n```"),
-        ChatMessage("assistant", "Word."),
-        ChatMessage("user", "Thanks"),
-    )
-    name = manifest(default_model_dir)["name"]
-    number = measure(messages, name, context_length(default_model_dir), enable_thinking=None)
-    engine = open_engine(default_model_dir)
-    try:
-        run = engine.submit(GenerationRequest("r", messages, SamplingParams(max_tokens=1)))
-        (started,) = [event for event in run if isinstance(event, Started)]
-    finally:
-        engine.shutdown()
-    assert number
-    assert number.num_tokens == started.prompt_tokens > 20
-    assert engine.info.model == name
-    assert measure(messages, "another", 1000, enable_thinking=None) is None

@@ -109,7 +109,7 @@ def test_of_a_long_conversation_the_longest_end_that_fits_is_found_without_encod
         return [0] * sum(3 + len(message.content) // characters_per_token for message in messages)
 
     system = [ChatMessage("system", "s" * 20)] * num_system
-    turns = [ChatMessage(role, "x" * (10 + i * 37 % 90)) for i in range(num_turns) for role in ("user", "assistant")]  # type: ignore[arg-type]
+    turns = [ChatMessage(role, "x" * (10 + i * 37 % 90)) for i in range(num_turns) for role in ("user", "assistant")]
     last = ChatMessage("user", "last")
     messages = [*system, *turns, last]
     prompt = fit(messages, limit, encode)
