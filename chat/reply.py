@@ -235,7 +235,7 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     reply = generation.message
     texts = Texts(reply.conversation_id)
     read = [each.said for each in texts.branch(reply.parent_id)]
-    if generation.length and generation.source_id in texts:
+    if generation.length and generation.source_id and generation.source_id in texts:
         read.append(ChatMessage("assistant", texts.text(generation.source_id)))
         read.append(ChatMessage("user", ANOTHER_LENGTH[generation.length]))
     return (*texts.system, *read)

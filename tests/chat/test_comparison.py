@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from chat.models import Conversation, Feedback, Generation, Message, Quota, User, Worker
 from chat.worker import InferenceWorker
-from tests.chat.people import signed_in
+from tests.chat.people import live_worker, signed_in
 from tests.conftest import World, wait_for
 
 HTMX = {"HX-Request": "true"}
@@ -20,7 +20,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def client(world: World) -> Client:
-    Worker.objects.create(name="a", state=Worker.State.READY, model="small", adapters=["poet"])
+    live_worker("a", model="small", adapters=["poet"])
     return signed_in(world.owner)
 
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from chat.models import Conversation, Generation, Message, User, Worker
 from chat.worker import InferenceWorker
+from tests.chat.people import live_worker
 from tests.conftest import World, wait_for
 
 
@@ -31,10 +32,6 @@ def ended(user: User) -> Generation:
 
     found: Generation = wait_for(over)
     return found
-
-
-def live_worker(name: str, **fields: Any) -> Worker:
-    return Worker.objects.create(name=name, state=Worker.State.READY, **fields)
 
 
 def test_thinking_and_its_budget_are_asked_for_with_the_message(world: World, worker: InferenceWorker) -> None:

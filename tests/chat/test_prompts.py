@@ -11,9 +11,9 @@ import pytest
 from django.test import Client
 
 from chat import context_window
-from chat.models import Conversation, Folder, Generation, Worker
+from chat.models import Conversation, Folder, Generation
 from chat.worker import InferenceWorker
-from tests.chat.people import signed_in
+from tests.chat.people import live_worker, signed_in
 from tests.conftest import World, wait_for
 
 HTMX = {"HX-Request": "true"}
@@ -85,9 +85,9 @@ def test_what_does_not_fit_is_told_and_left_out(world: World, small_window: None
 def test_nothing_is_said_where_it_is_not_known(world: World) -> None:
     client = signed_in(world.owner)
     assert post(client, "/c/prompt/", "Hello").status_code == 204  # no worker
-    Worker.objects.create(name="a", state=Worker.State.READY, model="scripted", context_length=1000)
+    live_worker("a", model="scripted", context_length=1000)
     assert post(client, "/c/prompt/", "Hello").status_code == 200
-    Worker.objects.create(name="b", state=Worker.State.READY, model="large", context_length=1000, adapters=["poet"])
+    live_worker("b", model="large", context_length=1000, adapters=["poet"])
     assert post(client, "/c/prompt/", "Hello").status_code == 204  # any of the two may answer
     for model, status in (("scripted", 200), ("large", 204), ("poet", 204), ("nobody", 204)):
         assert post(client, "/c/prompt/", "Hello", model=model).status_code == status, model
