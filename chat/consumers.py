@@ -217,8 +217,7 @@ class PageConsumer(AsyncWebsocketConsumer):
             self._links[str(generation_id)] = link_id
             self._start("links", self._check_links_loop)
         if viewer.seen.n <= 1:
-            viewer.feed.stage = stage
-            self.push(stage.frame(str(generation_id), self.language))
+            viewer.feed.tell(stage, viewer)
 
     async def _check_links_loop(self) -> None:
         """Look often: a link may end in many ways, and the page must show nothing two seconds later (I8)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from chat.markdown import BlockRenderer, in_language
 from chat.reply_stream import START, Cursor
-from chat.stages import Stage
+from chat.stages import READING, Stage, reading
 
 Frame = dict[str, Any]
 Push = Callable[[Frame], int]
@@ -26,6 +26,8 @@ class Feed:
     buffered per viewer.
     """
 
+    LONG_PROMPT_TOKENS = 200
+    """What is shorter is read before a sentence about it could be."""
     PAUSE_S = 0.03
     PAUSE_PER_RENDER = 8
 
@@ -33,6 +35,7 @@ class Feed:
         self.generation_id = generation_id
         self.cursor = after
         self.stage: Stage | None
+        self._prompt_tokens = 0
         self.heard_at = time.monotonic()
         self.viewers: set[Viewer] = set()
         self.is_dirty = False
@@ -60,8 +63,26 @@ class Feed:
                 self._begin(cursor.attempt)
             self._renderers[zone].append(data)
             self.is_dirty = True
+        elif kind == "stage":
+            stage, _, number = data.partition(" ")
+            self._prompt_tokens = int(number) if stage == "reading" and number else 0
         elif kind == "end":
             self.status = data
+
+    @property
+    def is_reading_long(self) -> bool:
+        """Whether nothing is told yet but how long the prompt is, and that takes a while."""
+        return self.cursor.n == 1 and self._prompt_tokens >= self.LONG_PROMPT_TOKENS
+
+    def with_length(self, stage: Stage) -> Stage:
+        """A stage as Postgres knows it, with the length of the prompt while that is read."""
+        return reading(self._prompt_tokens) if stage == READING else stage
+
+    def tell(self, stage: Stage, *viewers: Viewer) -> None:
+        """Tell those who watch, or only these, what happens before the first word."""
+        self.stage = self.with_length(stage)
+        for viewer in viewers or tuple(self.viewers):
+            viewer.push(self.stage.frame(self.generation_id, viewer.language))
 
     @property
     def is_new(self) -> bool:

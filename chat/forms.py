@@ -56,6 +56,13 @@ class ReplyForm(forms.Form):
 class MessageForm(ReplyForm):
     text = PlainText(required=False)
     parent = forms.UUIDField(required=False)
+    compare = forms.CharField(max_length=200, required=False)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """Besides, which second model answers too, if one was chosen."""
+        second = clean_text(self.cleaned_data["compare"])
+        return {**super().how, "compared_with": second} if second else super().how
 
 
 class VersionForm(ReplyForm):

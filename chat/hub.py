@@ -21,7 +21,7 @@ from chat.database import db, num_calls
 from chat.feed import Feed, Viewer
 from chat.models import Generation
 from chat.reply_stream import START, Cursor
-from chat.stages import GONE, stages
+from chat.stages import GONE, READING, stages
 
 if TYPE_CHECKING:
     from chat.consumers import PageConsumer
@@ -152,6 +152,8 @@ class Hub:
                     self._show(feed)
                 elif feed.is_dirty:
                     self._due.set()
+                elif feed.is_reading_long:
+                    feed.tell(READING)
         if ended:
             await self.end(*ended)
         # The more replies are followed, the more entries one read brings.
@@ -226,15 +228,13 @@ class Hub:
         stages_now = await db(stages, [UUID(feed.generation_id) for feed in feeds])
         ended: list[Feed] = []
         for feed in feeds:
-            stage = stages_now.get(UUID(feed.generation_id), GONE)
+            stage = feed.with_length(stages_now.get(UUID(feed.generation_id), GONE))
             feed.heard_at = time.monotonic()
             if stage.is_over:
                 feed.status = stage.status
                 ended.append(feed)
             elif stage != feed.stage and (feed.cursor.n <= 1 or stage.stage == "moving"):
-                feed.stage = stage
-                for viewer in list(feed.viewers):
-                    viewer.push(stage.frame(feed.generation_id, viewer.language))
+                feed.tell(stage)
         if ended:
             await self.end(*ended)
 

@@ -11,9 +11,10 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat.database import borrowed, execute
-from chat.models import Generation, Message, UsageRecord
+from chat.database import borrowed
+from chat.models import Generation, UsageRecord
 from chat.models.again import SAMPLED_BY
+from chat.prompt import Texts
 from chat.reply_stream import Kind, Told, Writer
 from inference.contract import (
     ChatMessage,
@@ -56,16 +57,8 @@ class RunningReply:
         self._reasoning_at: float | None = None
 
     def submit(self) -> None:
-        """Hand the request to the engine, with the branch that ends in this reply's question.
-
-        What a continued reply has already is told first: its readers get all of it from this attempt.
-        """
-        generation, prefix = self.generation, self._prefix
-        self._writer.tell(self._stream, "stage", "reading")
-        if prefix.reasoning:
-            self._writer.tell(self._stream, "reasoning", prefix.reasoning)
-        if prefix.text:
-            self._writer.tell(self._stream, "text", prefix.text)
+        """Hand the request to the engine, with the branch that ends in this reply's question."""
+        generation = self.generation
         self._submitted_at = time.monotonic()
         self._run = self._engine.submit(
             GenerationRequest(
@@ -75,14 +68,23 @@ class RunningReply:
                 enable_thinking=generation.enable_thinking,
                 deadline_s=settings.DEADLINE_S,
                 thinking_budget=generation.thinking_budget,
-                prefix=prefix,
+                prefix=self._prefix,
                 model=self._adapter,
             )
         )
+        self._tell_beginning(self._run.prompt_tokens)
         if self._is_cancelled or self._is_moving:
             self._run.cancel()
         if self._wants_answer:
             self._run.answer_now()
+
+    def _tell_beginning(self, prompt_tokens: int) -> None:
+        """What a continued reply has already is told first: its readers get all of it from this attempt."""
+        self._writer.tell(self._stream, "stage", f"reading {prompt_tokens}")
+        if self._prefix.reasoning:
+            self._writer.tell(self._stream, "reasoning", self._prefix.reasoning)
+        if self._prefix.text:
+            self._writer.tell(self._stream, "text", self._prefix.text)
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -227,40 +229,15 @@ def _prompt(generation: Generation) -> tuple[ChatMessage, ...]:
     For another length the model sees the reply that had the wrong one, and is asked for it again.
     """
     reply = generation.message
-    by_id = {row[0]: row[1:] for row in execute(MESSAGES, [reply.conversation_id] * 2)}
-    folder = by_id.pop(None)[2] if None in by_id else ""
-    branch: list[ChatMessage] = []
-    above = reply.parent_id
-    while above:
-        above, role, text = by_id[above]
-        if text:
-            branch.append(ChatMessage("user" if role == Message.Role.USER else "assistant", text))
-    if generation.length and generation.source_id in by_id:
-        branch.insert(0, ChatMessage("assistant", by_id[generation.source_id][2]))
-        branch.insert(0, ChatMessage("user", ANOTHER_LENGTH[generation.length]))
-    return (*_system(folder, generation.system_prompt), *branch[::-1])
-
-
-def _system(folder: str, preset: str) -> tuple[ChatMessage, ...]:
-    """What stands before the conversation, in one message: what its folder says, then what the preset says.
-
-    The folder is about the matter, the preset about the task at hand; where they differ, models heed what comes last.
-    """
-    text = "\n\n".join(filter(None, [folder, preset]))
-    return (ChatMessage("system", text),) if text else ()
+    texts = Texts(reply.conversation_id)
+    read = [each.said for each in texts.branch(reply.parent_id)]
+    if generation.length and generation.source_id and generation.source_id in texts:
+        read.append(ChatMessage("assistant", texts.text(generation.source_id)))
+        read.append(ChatMessage("user", ANOTHER_LENGTH[generation.length]))
+    return (*texts.system(generation.system_prompt), *read)
 
 
 ANOTHER_LENGTH = {
     "shorter": "Write your last answer again, but much shorter. Keep its language and what matters most.",
     "longer": "Write your last answer again, but longer and with more detail. Keep its language.",
 }
-
-
-# The folder's system prompt is a message without an id.
-MESSAGES = """
-    SELECT id, parent_id, role, text FROM chat_message WHERE conversation_id = %s
-    UNION ALL
-    SELECT NULL, NULL, 'system', folder.system_prompt
-    FROM chat_conversation conversation JOIN chat_folder folder ON folder.id = conversation.folder_id
-    WHERE conversation.id = %s AND folder.system_prompt <> ''
-"""

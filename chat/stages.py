@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.utils.functional import Promise
-from django.utils.translation import gettext, override
+from django.utils.text import format_lazy
+from django.utils.translation import gettext, ngettext_lazy, override
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import Generation, Worker, queue
@@ -26,13 +27,14 @@ class Stage:
     text: str | Promise
     num_ahead: int | None = None
     expected_s: float | None = None
+    prompt_tokens: int | None = None
 
     @property
     def is_over(self) -> bool:
         return self.status not in {"queued", "running"}
 
     def frame(self, generation_id: str, language: str) -> dict[str, str | float]:
-        """How the page hears of it; with the place in the queue and the seconds to wait, where they are known."""
+        """How the page hears of it; with place in the queue, seconds to wait, length of the prompt, where known."""
         with override(language):
             text = str(self.text)
         frame: dict[str, str | float] = {
@@ -42,11 +44,12 @@ class Stage:
             "stage": self.stage,
             "text": text,
         }
-        known = {"num_ahead": self.num_ahead, "expected_s": self.expected_s}
+        known = {"num_ahead": self.num_ahead, "expected_s": self.expected_s, "prompt_tokens": self.prompt_tokens}
         return frame | {name: value for name, value in known.items() if value is not None}
 
 
 GONE = Stage("stopped", "gone", "")
+READING = Stage("running", "reading", _("Reading your message"))
 LOADING = Stage("queued", "loading", _("The model is loading"))
 MOVING = Stage("queued", "moving", _("Moving to another worker"))
 
@@ -62,7 +65,16 @@ def stages(ids: Iterable[UUID]) -> dict[UUID, Stage]:
 def stage_of(status: str) -> Stage:
     if status == Generation.Status.QUEUED:
         return _waiting(int(time.monotonic() / WAITING_IS_KNOWN_S))
-    return Stage(status, "reading", _("Reading your message"))
+    return replace(READING, status=status)
+
+
+def reading(prompt_tokens: int) -> Stage:
+    """The stage of a reply whose prompt has so many tokens; 0 is not known."""
+    if not prompt_tokens:
+        return READING
+    words = ngettext_lazy("Reading {number} token", "Reading {number} tokens", prompt_tokens)
+    text = format_lazy(words, number=f"{prompt_tokens:,}")
+    return Stage(Generation.Status.RUNNING, "reading", text, prompt_tokens=prompt_tokens)
 
 
 def _queued(ids: list[UUID]) -> dict[UUID, Stage]:

@@ -220,6 +220,10 @@ class EngineStats:
 class Run(Protocol):
     """One submitted request."""
 
+    @property
+    def prompt_tokens(self) -> int:
+        """How long its prompt is; known once it is submitted, 0 for a request that was refused."""
+
     def __iter__(self) -> Iterator[Event]:
         """Events in order, ending with the one Finished; to be iterated once, from one thread."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import json
 import re
+from array import array
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,10 @@ __all__ = ["ChatPrompter", "Prompt", "PromptTooLong", "Prompter"]
 
 NEWLINE = "\n"
 NO_PREFIX = Prefix()
+
+# A conversation is encoded again with every message, and several times to find out what fits.
+_KEPT_PIECES = 2048
+_KEPT_LENGTH = 4096
 
 # A private character that marks places where a message holds the name of a control token.
 _MARK = "\ue0ff"
@@ -103,6 +108,7 @@ class _Tokens:
         self._names = sorted(added, key=len, reverse=True)
         self._ids = added
         self._index = {name: i for i, name in enumerate([_MARK, *self._names])}
+        self._kept = lru_cache(_KEPT_PIECES)(self._encode_piece)
 
     def guard(self, text: str) -> str:
         """Replace names of control tokens by marks that the template passes on untouched."""
@@ -114,8 +120,11 @@ class _Tokens:
             if piece in self._ids:
                 ids.append(self._ids[piece])
             elif piece:
-                ids += self._plain.encode(self._unguard(piece), add_special_tokens=False).ids
+                ids += self._kept(piece) if len(piece) <= _KEPT_LENGTH else self._encode_piece(piece)
         return ids
+
+    def _encode_piece(self, piece: str) -> array[int]:
+        return array("I", self._plain.encode(self._unguard(piece), add_special_tokens=False).ids)
 
     @property
     def has_reasoning(self) -> bool:

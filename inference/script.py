@@ -19,8 +19,8 @@ class Script:
     `tokens` answer tokens come after `reasoning` reasoning tokens, `rate` of them a second (0: as fast as they are
     read), the first after `prefill_ms`. At token `fail_at` (0: before the first) the run fails, or does what `mode`
     says: `oom` and `poison` fail in their way, `hang` stops the whole engine. `no_eos` goes on until a length limit;
-    `slow_load` makes opening the engine last `load_s`. `kind` is what the tokens are: words, a Markdown document,
-    their number and time (`stamp`), or the given `text`.
+    `slow_load` makes opening the engine last `load_s`; `adapters=a,b` are models beside the base. `kind` is what the
+    tokens are: words, a Markdown document, their number and time (`stamp`), or the given `text`.
     """
 
     tokens: int = 40
@@ -33,6 +33,7 @@ class Script:
     slots: int = 1000
     context: int = 32768
     stall_s: float = 5.0
+    adapters: tuple[str, ...] = ()
     kind: Literal["words", "markdown", "stamp", "say"] = "words"
     text: str = ""
 
@@ -70,6 +71,8 @@ class Script:
                 return replace(self, **{key: int(value)})  # type: ignore[arg-type]
             case "rate" | "prefill_ms" | "load_s" | "stall_s":
                 return replace(self, **{key: float(value)})  # type: ignore[arg-type]
+            case "adapters":
+                return replace(self, adapters=tuple(value.split(",")))
             case "mode" if value in get_args(Mode):
                 return replace(self, mode=value)  # type: ignore[arg-type]
         raise ValueError(f"script: {part!r} is not known")

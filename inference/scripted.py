@@ -86,7 +86,7 @@ class ScriptedRun(EngineRun):
         self.script = script.directed(request.messages)
         prompt = prompter.build(request.messages)
         self.prompt_tokens, self.num_dropped_messages = (len(prompt.ids), prompt.num_dropped_messages)
-        self.seed = crc32(repr(prompt.ids).encode())
+        self.seed = crc32(repr(prompt.ids).encode()) ^ crc32(request.model.encode())
         window = prompter.context_length - self.prompt_tokens
         self.num_left = min(window, request.sampling.max_tokens or window)
         self.num_reasoning = self._num_reasoning()
@@ -184,7 +184,10 @@ class ScriptedEngine(EngineLoop[ScriptedRun]):
         if script.mode == "slow_load":
             time.sleep(script.load_s)
         self._prompter = ScriptedPrompter(script.context)
-        self.info = EngineInfo("scripted", "1", "cpu", "text", script.context, script.slots, has_thinking=True)
+        adapters = script.adapters
+        self.info = EngineInfo(
+            "scripted", "1", "cpu", "text", script.context, script.slots, has_thinking=True, adapters=adapters
+        )
         self._order = itertools.count()
         self._due: list[tuple[float, int, ScriptedRun]] = []
         self._waiting: deque[ScriptedRun] = deque()

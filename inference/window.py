@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from inference.contract import ChatMessage
@@ -12,6 +12,8 @@ from inference.errors import PromptTooLong
 Messages = Sequence[ChatMessage]
 
 REPLY_TOKENS = 1024
+# With more characters for each token that fits, it is all but sure that the oldest turns are left out.
+_MOST_CHARACTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,38 @@ def prompt_limit(context_length: int) -> int:
 
 
 def fit(messages: Messages, limit: int, encode: Callable[[Messages], list[int]]) -> Prompt:
-    """The longest tail of whole turns, system messages kept, whose prompt has at most `limit` tokens."""
+    """The longest tail of whole turns, system messages kept, whose prompt has at most `limit` tokens.
+
+    Of a conversation that is far longer, only the end is encoded: if not all of that fits, nothing before it does.
+    """
+    num_system = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
+    starts = [i for i in range(num_system + 1, len(messages)) if messages[i].role == "user"]
+    near = _near(messages, starts, _MOST_CHARACTERS * limit)
+    if near:
+        end = [*messages[:num_system], *messages[near:]]
+        prompt = _fit(end, num_system, [start - near + num_system for start in starts if start > near], limit, encode)
+        if prompt.num_dropped_messages:
+            return replace(prompt, num_dropped_messages=prompt.num_dropped_messages + near - num_system)
+    return _fit(messages, num_system, starts, limit, encode)
+
+
+def _near(messages: Messages, starts: list[int], most_characters: int) -> int:
+    """Where the last turns begin that together are about so long; 0 when there is no more than that."""
+    num_characters, end = 0, len(messages)
+    for start in reversed(starts):
+        num_characters += sum(len(message.content) for message in messages[start:end])
+        if num_characters > most_characters:
+            return start
+        end = start
+    return 0
+
+
+def _fit(
+    messages: Messages, num_system: int, starts: list[int], limit: int, encode: Callable[[Messages], list[int]]
+) -> Prompt:
     ids = encode(messages)
     if len(ids) <= limit:
         return Prompt(ids)
-    num_system = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
-    starts = [i for i in range(num_system + 1, len(messages)) if messages[i].role == "user"]
 
     def tail(start: int) -> list[int]:
         return encode([*messages[:num_system], *messages[start:]])

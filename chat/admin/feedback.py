@@ -14,7 +14,7 @@ from chat.models import Feedback
 class FeedbackAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Votes with their reasons, to be read only."""
 
-    list_display = ("created_at", "value", "made_by", "reasons", "comment")
+    list_display = ("created_at", "value", "made_by", "preferred_to", "reasons", "comment")
     list_filter = ("value", "message__generation__model")
     fields = list_display
     readonly_fields = list_display
@@ -23,8 +23,13 @@ class FeedbackAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def made_by(self, feedback: Feedback) -> str:
         return feedback.message.generation.model
 
+    @admin.display(description=_("Preferred to"))
+    def preferred_to(self, feedback: Feedback) -> str:
+        """The model whose reply was beside it and was not chosen."""
+        return feedback.over.generation.model if feedback.over else ""
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
-        return super().get_queryset(request).select_related("message__generation")
+        return super().get_queryset(request).select_related("message__generation", "over__generation")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

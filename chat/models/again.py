@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from chat.models.asked import Asked
 from chat.models.message import Message
+from chat.models.worker import Worker
 from chat.refused import Refused
 
 SAMPLED_BY = (
@@ -44,16 +45,21 @@ class Again(Asked):
     length = models.CharField(max_length=7, choices=Length, blank=True, default="", db_default="")
     source = models.ForeignKey(Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     repeats = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    rival = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    """The other of two that are compared, until one is preferred."""
     first_difference = models.PositiveIntegerField(null=True, blank=True)
 
     if TYPE_CHECKING:
         id: UUID
         message: Message
+        message_id: UUID
         source_id: UUID | None
         repeats_id: UUID | None
+        rival_id: UUID | None
         status: str
         attempt: int
         model: str
+        asked_model: str
         seed: int | None
         sampling: dict[str, Any]
 
@@ -70,6 +76,11 @@ class Again(Asked):
         """Whether one seed tells how the whole reply was made."""
         is_whole = self.status == "completed" and self.attempt == 1 and self.seed is not None
         return is_whole and not (self.length and self.source_id is None)
+
+    @property
+    def other_models(self) -> list[str]:
+        """The models online now that could make this reply in place of the one that did."""
+        return [name for name in Worker.online() if name != (self.model or self.asked_model)]
 
     def exactly_again(self) -> dict[str, Any]:
         """The fields of a generation that does what this one did, with the same seed.

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from chat import hints
 from chat.context_window import TEMPLATE_TOKENS, refuse_over_long
 from chat.markdown import title_from
+from chat.models.comparison import generations, rival_of
 from chat.models.generation import Generation
 from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
@@ -20,7 +21,6 @@ from chat.models.message import Message
 from chat.models.organised import Organised
 from chat.models.quota import Quota
 from chat.models.tree import Tree
-from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.text import clean_text
 
@@ -219,6 +219,8 @@ class Conversation(Organised):
         messages = [by_id[id_] for id_ in ids if id_ in by_id]
         for message in messages:
             message.siblings, message.is_unanswered = tree.siblings(message.id), not tree.has_replies(message.id)
+        if messages:
+            messages[-1].rival = rival_of(messages[-1], tree)
         return messages
 
     def rename(self, title: str) -> None:
@@ -270,31 +272,37 @@ class Conversation(Organised):
         self.save(update_fields=["active_leaf"])
         hints.conversation_changed(self.owner_id, self.id)
 
-    def _insert(self, message: Message, client_id: str, *, is_new_message: bool, **how: Any) -> Turn:
-        """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""
-        Worker.refuse_unknown(how.get("asked_model", ""))
-        reply = Message(conversation=self, parent=message, role=Message.Role.ASSISTANT)
-        generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id, **how)
-        self.active_leaf, self.last_active_at = reply, timezone.now()
-        messages = [message, reply] if is_new_message else [reply]
+    def _insert(
+        self, message: Message, client_id: str, *, is_new_message: bool, compared_with: str = "", **how: Any
+    ) -> Turn:
+        """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2).
+
+        With a second model to compare with, the turn has two replies; the conversation opens on the first.
+        """
+        made = generations(message, client_id, how, compared_with)
+        self.active_leaf, self.last_active_at = made[0].message, timezone.now()
+        messages = [*([message] if is_new_message else []), *(each.message for each in made)]
+        given = dict.fromkeys((*GENERATION, *how, *(COMPARED if compared_with else ())))
         try:
-            with Quota.admitting(self.owner_id, lambda: self._most_tokens(message, generation)) as reserved:
-                generation.reserved_tokens = reserved
+            with Quota.admitting(self.owner_id, lambda: self._most_tokens(message, made[0]), len(made)) as reserved:
+                for generation in made:
+                    generation.reserved_tokens = reserved
                 execute_together(
                     self._own_statement(),
                     *(insert(each, *MESSAGE) for each in messages),
-                    insert(generation, "id", "message_id", "requested_by_id", "client_id", "reserved_tokens", *how),
+                    *(insert(each, *given) for each in made),
                 )
         except (IntegrityError, Refused):
             turn = self._turn_of(self.owner_id, client_id)
             if turn is None:
                 raise
             return turn
-        for row in (self, *messages, generation):
+        for row in (self, *messages, *made):
             row._state.adding = False
-        hints.wake()
+        for _each in made:
+            hints.wake()
         hints.conversation_changed(self.owner_id, self.id)
-        return Turn(message, reply, generation)
+        return Turn(message, made[0].message, made[0])
 
     def _most_tokens(self, message: Message, generation: Generation) -> int:
         """How many tokens the reply to a message takes at most, its prompt included.
@@ -323,12 +331,14 @@ class Conversation(Organised):
     @classmethod
     def _turn_of(cls, owner_id: UUID, client_id: str) -> Turn | None:
         generation = (
-            Generation.objects.select_related("message__parent", "message__conversation")
+            Generation.objects.select_related("message__parent", "message__conversation", "rival__message")
             .filter(requested_by=owner_id, client_id=client_id)
             .first()
         )
         if generation is None or generation.message.parent is None:
             return None
+        if generation.rival:
+            generation.message.rival = generation.rival.message
         return Turn(generation.message.parent, generation.message, generation)
 
     @classmethod
@@ -369,3 +379,5 @@ CONVERSATION = (
     *("folder_id", "expires_at"),
 )
 MESSAGE = ("id", "conversation_id", "parent_id", "role", "text", "created_at")
+GENERATION = ("id", "message_id", "requested_by_id", "client_id", "reserved_tokens")
+COMPARED = ("asked_model", "rival_id")

@@ -161,7 +161,7 @@ class Generation(Again):
         """This generation as a new row for the copy of its reply, not saved yet; its usage is not counted again."""
         twin = copy(self)
         twin.id, twin.message, twin.client_id = uuid7(), message, str(uuid4())
-        twin.source = twin.repeats = None
+        twin.source = twin.repeats = twin.rival = None
         twin._state.adding = True
         return twin
 
@@ -211,7 +211,8 @@ class Generation(Again):
 
         Raises Refused when there is nothing to go on with, or the conversation went on from somewhere else.
         """
-        if self.message.conversation.active_leaf_id != self.message_id:
+        ends = {self.message_id, self.rival.message_id if self.rival else None}
+        if self.message.conversation.active_leaf_id not in ends:
             raise Refused(_("The conversation has gone on from here. Reload the page to see how."))
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")

@@ -49,6 +49,8 @@ class Message(models.Model):
     """Its place among its versions, where that was looked up."""
     is_unanswered = False
     """Whether nothing is below it, where that was looked up."""
+    rival: Message | None = None
+    """The reply that it is shown beside, where that was looked up."""
 
     if TYPE_CHECKING:
         feedback: Feedback
@@ -68,6 +70,11 @@ class Message(models.Model):
     def fresh_client_id(self) -> str:
         """For the next form of this message that asks for a reply."""
         return str(uuid4())
+
+    @property
+    def pair(self) -> list[Message]:
+        """It and its rival, the older one first."""
+        return sorted([self, self.rival], key=lambda reply: reply.id) if self.rival else [self]
 
     @property
     def shown_html(self) -> str:

@@ -115,14 +115,14 @@ class Quota(models.Model):
 
     @classmethod
     @contextmanager
-    def admitting(cls, user_id: UUID, most_tokens: Callable[[], int]) -> Iterator[int]:
-        """Inside, a reply of this person is written down that reserves as many tokens as are given.
+    def admitting(cls, user_id: UUID, most_tokens: Callable[[], int], num_replies: int = 1) -> Iterator[int]:
+        """Inside, replies of this person are written down that reserve as many tokens each as are given.
 
-        Raises Refused when as many replies wait as one may have, or no quota has room for another (QuotaSpent). Whoever
-        comes at the same moment waits until the reply inside is committed: many at once never take more than there is.
+        Raises Refused when as many replies wait as one may have, or no quota has room for them (QuotaSpent). Whoever
+        comes at the same moment waits until those inside are committed: many at once never take more than there is.
         """
         num_queued, quotas = cls._limits(user_id)
-        if num_queued >= settings.USER_QUEUED:
+        if num_queued + num_replies > settings.USER_QUEUED:
             words = _("You have {number} messages waiting for an answer already. Send this one when some are answered.")
             raise Refused(words.format(number=num_queued))
         if not quotas:
@@ -133,7 +133,7 @@ class Quota(models.Model):
                 execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [quota._lock_name(user_id)])
             num_tokens = most_tokens()
             for quota in quotas:
-                quota._refuse_without_room(user_id, num_tokens)
+                quota._refuse_without_room(user_id, num_tokens, num_replies)
             yield num_tokens
 
     @classmethod
@@ -175,11 +175,10 @@ class Quota(models.Model):
     def _lock_name(self, user_id: UUID) -> str:
         return f"quota {self.id} of {self.group_id if self.is_pool else user_id}"
 
-    def _refuse_without_room(self, user_id: UUID, num_tokens: int) -> None:
+    def _refuse_without_room(self, user_id: UUID, num_tokens: int, num_replies: int) -> None:
         standing = Standing(self, self.used_by(user_id))
-        needed = {self.Measure.TOKENS: num_tokens, self.Measure.REPLIES: 1, self.Measure.DEVICE_S: RESERVED_DEVICE_S}[
-            self.Measure(self.measure)
-        ]
+        of_one = {self.Measure.TOKENS: num_tokens, self.Measure.REPLIES: 1, self.Measure.DEVICE_S: RESERVED_DEVICE_S}
+        needed = num_replies * of_one[self.Measure(self.measure)]
         if needed > standing.left:
             raise QuotaSpent(standing.refusal(needed), self.resets_at())
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Self, cast
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
@@ -11,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.models.ids import uuid7
 from chat.refused import Refused
+
+OFFERS = "offers"
+OFFERS_ARE_KNOWN_S = 5
 
 
 class Offer(NamedTuple):
@@ -134,9 +138,11 @@ class Worker(models.Model):
             for name in (worker.model, *worker.adapters):
                 if name not in offers or (worker.is_live and not offers[name].is_online):
                     offers[name] = worker._offer(name, is_online=worker.is_live)
-        return sorted(
+        found = sorted(
             offers.values(), key=lambda offer: (not offer.is_online, offer.base, offer.is_adapter, offer.name)
         )
+        cache.set(OFFERS, found, OFFERS_ARE_KNOWN_S)
+        return found
 
     def _offer(self, name: str, *, is_online: bool) -> Offer:
         speed = self.tokens_per_s if is_online else 0
@@ -148,10 +154,40 @@ class Worker(models.Model):
         return not model or model in {offer.name for offer in cls.offers()}
 
     @classmethod
+    def online(cls) -> list[str]:
+        """The names of the offers that were online some seconds ago at most: every reply on a page asks."""
+        known: list[Offer] | None = cache.get(OFFERS)
+        return [offer.name for offer in (cls.offers() if known is None else known) if offer.is_online]
+
+    @classmethod
     def refuse_unknown(cls, model: str) -> None:
         """Raise Refused for a model that is not known: nobody would take up what asks for it."""
         if not cls.is_known(model):
             raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
+
+    @classmethod
+    def answering(cls, model: str) -> Offer | None:
+        """The offer that a message for this model goes to; for none in particular the base model that answers all.
+
+        None when it is not online, or when it can't be said which it is.
+        """
+        online = [offer for offer in cls.offers() if offer.is_online]
+        if not model and len({offer.base for offer in online}) > 1:
+            return None
+        return next((offer for offer in online if offer.name == model or (not model and not offer.is_adapter)), None)
+
+    @classmethod
+    def rivals(cls, first: str, second: str) -> tuple[str, str]:
+        """The names of two models to compare; where the first is not named, it is one that is online.
+
+        Raises Refused when they are not two, or one is not known.
+        """
+        first = first or next((name for name in cls.online() if name != second), second)
+        if first == second:
+            raise Refused(gettext("Choose two different models to compare."))
+        cls.refuse_unknown(first)
+        cls.refuse_unknown(second)
+        return first, second
 
     def fail(self, notice: str) -> None:
         """Say why this worker comes to its end; no beat, so that its lease runs out."""

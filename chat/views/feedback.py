@@ -13,6 +13,7 @@ from django_htmx.http import trigger_client_event
 from chat import access
 from chat.forms import ReasonsForm, VoteForm
 from chat.models import Feedback, Message
+from chat.views.messages import branch_from
 from chat.views.signed_in import Request, signed_in
 
 
@@ -32,6 +33,16 @@ def feedback_update(request: Request, conversation_id: UUID, message_id: UUID) -
     if asks_why:
         return redirect("reasons_update", conversation_id, message_id)
     return redirect("conversation_detail", conversation_id)
+
+
+@require_POST
+@signed_in
+def preference_create(request: Request, conversation_id: UUID, message_id: UUID) -> HttpResponse:
+    """Prefer a reply to the one beside it, and go on from it."""
+    message = access.reply(request.user, conversation_id, message_id)
+    Feedback.prefer(message)
+    message.conversation.show(message)
+    return branch_from(request, message.conversation, message.parent_id)
 
 
 @require_http_methods(["GET", "POST"])

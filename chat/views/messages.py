@@ -27,7 +27,7 @@ def conversation_create(request: Request) -> HttpResponse:
     form = MessageForm(request.POST)
     fields = valid(form)
     try:
-        how = {**placed(request), **_asked(request, form)}
+        how = {**placed(request), **asked(request, form)}
         turn = Conversation.start(request.user, fields["text"], fields["client_id"], **how)
     except Refused as refused:
         return refusal(request, refused, None, fields["text"])
@@ -44,7 +44,7 @@ def message_create(request: Request, conversation_id: UUID) -> HttpResponse:
     form = MessageForm(request.POST)
     fields = valid(form)
     try:
-        how = _asked(request, form)
+        how = asked(request, form)
         turn = conversation.ask(fields["text"], fields["client_id"], fields["parent"], **how)
     except Refused as refused:
         return refusal(request, refused, conversation, fields["text"])
@@ -71,7 +71,7 @@ def reply_create(request: Request, conversation_id: UUID, message_id: UUID) -> H
     return branch_from(request, turn.reply.conversation, message.id)
 
 
-def _asked(request: Request, form: ReplyForm) -> dict[str, Any]:
+def asked(request: Request, form: ReplyForm) -> dict[str, Any]:
     """What is asked of the model, as fields of a generation; of a preset the page sends no more than which it is."""
     if form.preset_id is None:
         return form.how
@@ -92,7 +92,7 @@ def _answer(request: Request, turn: Turn) -> HttpResponse:
     address = reverse("conversation_detail", args=[turn.message.conversation_id])
     if not request.htmx:
         return redirect(f"{address}?branched=1" if turn.is_branch else address)
-    if turn.is_branch:
+    if turn.is_branch or turn.reply.rival:
         message, reply = turn.reply.conversation.branch(turn.message.id)
         turn = turn._replace(message=message, reply=reply)
     return HttpResponse(
@@ -139,4 +139,4 @@ def _was_continued(message: Message, ended: str) -> bool:
 
 def message_html(message: Message) -> str:
     generation = message.generation if message.role == Message.Role.ASSISTANT else None
-    return render_to_string("chat/_message.html", {"message": message, "generation": generation})
+    return render_to_string("chat/_entry.html", {"message": message, "generation": generation})

@@ -53,6 +53,11 @@ class ModelStatus(NamedTuple):
         return _can_think(self.offers, "")
 
     @property
+    def can_compare(self) -> bool:
+        """Whether two models are online."""
+        return sum(offer.is_online for offer in self.offers) > 1
+
+    @property
     def is_one_for_all(self) -> bool:
         """Whether the default is one model and not whichever is free."""
         return len({offer.base for offer in self.offers}) == 1

@@ -6,6 +6,7 @@ import "./earlier-turns.js";
 import "./message-composer.js";
 import "./model-choice.js";
 import "./composer-menu.js";
+import "./context-meter.js";
 import "./answer-now.js";
 import "./copy-button.js";
 import "./table-copy.js";

@@ -26,20 +26,20 @@ export class ChatLog extends HTMLElement {
       if (/** @type {CustomEvent<string>} */ (event).detail === this.conversation && !this.isSending) this.#catchUp();
     });
     socket.addEventListener("reopen", () => this.conversation && !this.isSending && this.#catchUp());
-    if (this.generation) this.#started();
+    if (this.isBusy) this.#started();
   }
 
   get conversation() {
     return this.dataset.conversation ?? "";
   }
 
-  /** The generation that is being written now, if any. */
-  get generation() {
-    return this.querySelector("reply-stream")?.getAttribute("data-generation") ?? "";
+  /** The generations that are being written now. */
+  get generations() {
+    return Array.from(this.querySelectorAll("reply-stream"), (stream) => stream.getAttribute("data-generation") ?? "");
   }
 
   get isBusy() {
-    return this.generation !== "";
+    return this.generations.length > 0;
   }
 
   get lastMessageId() {
@@ -47,7 +47,8 @@ export class ChatLog extends HTMLElement {
   }
 
   get #lastMessage() {
-    return /** @type {HTMLElement[]} */ (Array.from(this.querySelectorAll("[data-message-id]"))).at(-1);
+    const onBranch = "[data-message-id]:not([data-beside] *)";
+    return /** @type {HTMLElement[]} */ (Array.from(this.querySelectorAll(onBranch))).at(-1);
   }
 
   /** Adds the turns that are not here yet; a reply that is here but was continued goes on.
@@ -61,14 +62,21 @@ export class ChatLog extends HTMLElement {
         this.querySelector(`[data-message-id="${article.dataset.messageId}"]`)
       );
       if (!known) continue;
-      article.remove();
+      (article.closest(".comparison") ?? article).remove();
       if ((known.dataset.ended ?? "") !== (article.dataset.ended ?? "")) settle(known, article);
     }
     const notice = turns.querySelector(".notice")?.textContent;
     if (notice) announce(notice);
     if (place) place.replaceWith(turns);
     else this.log.append(turns);
+    this.#endComparison();
     this.follower.grown();
+  }
+
+  /** Of two replies side by side only the one stays from which the conversation went on. */
+  #endComparison() {
+    const pair = this.log.querySelector(".comparison:has(~ article)");
+    pair?.replaceWith(/** @type {Element} */ (pair.querySelector(":not([data-beside]) > article")));
   }
 
   /** Shows a branch from its first message on: what is here below that message gives way.
@@ -83,7 +91,8 @@ export class ChatLog extends HTMLElement {
     );
     const unsent = this.log.querySelector("unsent-message");
     const nodes = Array.from(this.log.childNodes);
-    for (const node of nodes.slice(known ? nodes.indexOf(known) + 1 : 0)) if (node !== unsent) node.remove();
+    const turn = known?.closest(".comparison") ?? known;
+    for (const node of nodes.slice(turn ? nodes.indexOf(turn) + 1 : 0)) if (node !== unsent) node.remove();
     if (known && first) {
       settle(known, first);
       first.remove();

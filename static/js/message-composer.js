@@ -143,6 +143,8 @@ class MessageComposer extends HTMLElement {
   #delivered(response, html, bubble) {
     this.drafts.unsent = null;
     this.chat.adopt(html, bubble);
+    const second = /** @type {HTMLSelectElement | null} */ (this.form.querySelector("[name=compare]"));
+    if (second) second.value = "";
     const address = response.headers.get("HX-Push-Url");
     if (address && address !== location.pathname) this.#moveTo(address);
     this.chat.makeRoom();
@@ -180,12 +182,13 @@ class MessageComposer extends HTMLElement {
   }
 
   async #stopReply() {
-    const generation = this.chat.generation;
-    if (!generation || this.stop.disabled) return;
+    const { generations } = this.chat;
+    if (!generations.length || this.stop.disabled) return;
     this.stop.disabled = true;
-    const response = await post(`/generations/${generation}/cancellation/`).catch(() => null);
-    if (response?.status === 401) signIn();
-    if (response?.ok) return;
+    const stops = generations.map((generation) => post(`/generations/${generation}/cancellation/`).catch(() => null));
+    const answers = await Promise.all(stops);
+    if (answers.some((answer) => answer?.status === 401)) signIn();
+    if (answers.every((answer) => answer?.ok)) return;
     this.stop.disabled = false;
     this.#tell(words("not-stopped"), "error");
   }

@@ -9,13 +9,19 @@ from uuid import uuid4
 from django.test import Client
 from django.utils import timezone
 
-from chat.models import UsageRecord, User
+from chat.models import UsageRecord, User, Worker
 
 
 def signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def live_worker(name: str, **fields: Any) -> Worker:
+    """A worker that nobody runs, alive for as long as a slow machine takes for a test."""
+    alive = {"state": Worker.State.READY, "beat_at": timezone.now() + timedelta(hours=1)}
+    return Worker.objects.create(name=name, **{**alive, **fields})
 
 
 def auditor(password_hash: str = "!") -> User:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from django.urls import reverse
 
 from chat.models import Conversation, Generation, Message, User, Worker
 from chat.worker import InferenceWorker
+from tests.chat.people import live_worker
 from tests.conftest import World, wait_for
 
 
@@ -30,10 +32,6 @@ def ended(user: User) -> Generation:
 
     found: Generation = wait_for(over)
     return found
-
-
-def live_worker(name: str, **fields: Any) -> Worker:
-    return Worker.objects.create(name=name, state=Worker.State.READY, **fields)
 
 
 def test_thinking_and_its_budget_are_asked_for_with_the_message(world: World, worker: InferenceWorker) -> None:
@@ -90,6 +88,23 @@ def test_regenerate_takes_another_model(world: World) -> None:
     assert list(Generation.objects.order_by("id").values_list("asked_model", flat=True)) == ["", "poet"]
 
 
+def test_M4_a_reply_offers_the_models_online_other_than_its_own(world: World) -> None:
+    live_worker("a", model="small", adapters=["poet"])
+    gone = live_worker("b", model="large")
+    Worker.objects.filter(id=gone.id).update(state=Worker.State.STOPPED)
+    turn = Conversation.start(world.owner, "Hello", "c1")
+    Generation.objects.update(status="completed", model="poet")
+    client = client_of(world.owner)
+
+    def offered() -> list[str]:
+        page = client.get(f"/c/{turn.message.conversation_id}").content.decode()
+        return re.findall(r'name="model" value="([^"]*)">With', page)
+
+    assert offered() == ["small"]
+    Worker.objects.update(state=Worker.State.STOPPED)
+    assert offered() == []
+
+
 def test_answer_now_ends_the_thinking_and_only_its_owner_may_ask_for_it(world: World, worker: InferenceWorker) -> None:
     turn = Conversation.start(world.owner, "[[tokens=4;reasoning=5000;rate=50]] Hello", "c1")
     wait_for(lambda: Generation.objects.filter(status="running").exists())
@@ -133,9 +148,17 @@ def test_the_page_shows_what_each_model_can_do_and_the_last_choice(world: World)
     assert '<option value="poet" selected' not in client_of(world.team_mate).get("/").content.decode()
 
 
-def test_without_a_worker_administrators_are_told_where_to_look(world: World) -> None:
-    for person, is_told in ((world.owner, False), (world.outsider, False), (world.admin, True)):
-        page = client_of(person).get("/?text=My+draft").content.decode()
-        assert "No model is running right now" in page
-        assert ("log of the worker" in page) is is_told
+def test_E2_without_a_worker_administrators_are_told_where_to_look(world: World) -> None:
+    people = ((world.owner, False), (world.team_mate, False), (world.outsider, False), (world.admin, True))
+    for person, is_told in people:
+        client = client_of(person)
+        page = client.get("/?text=My+draft").content.decode()
+        for shown in (page, client.get("/model/").content.decode()):
+            assert "No model is running right now" in shown
+            assert ("log of the worker" in shown) is is_told
+            assert ('href="/admin/workers/"' in shown) is is_told
         assert "My draft</textarea>" in page
+    assert client_of(world.admin).get("/admin/workers/").status_code == 200
+
+    assert send(client_of(world.owner), "Keep me").status_code == 200  # it waits, and is answered later
+    assert Generation.objects.get().status == "queued"

@@ -49,7 +49,7 @@ STAFF = Rule("out", "out", "out", "inside", "inside")
 ADMIN = Rule("out", "out", "out", "none", "inside")
 
 # Whose message is a reply.
-OF_REPLIES = {"feedback_update", "reasons_update", "reply_details", "repetition_create"}
+OF_REPLIES = {"feedback_update", "reasons_update", "preference_create", "reply_details", "repetition_create"}
 
 # By name. A new route gets a line here; a whole part of somebody else's code a prefix below.
 RULES: dict[str, Rule] = {
@@ -58,6 +58,8 @@ RULES: dict[str, Rule] = {
     "conversation_detail": OWN,
     "c/<uuid:conversation_id>/": PUBLIC,  # leads to conversation_detail, and looks nothing up
     "message_create": OWN,
+    "new_prompt_measure": SIGNED_IN,
+    "prompt_measure": OWN,
     "reply_create": OWN,
     "conversation_rename": OWN,
     "conversation_delete": OWN,
@@ -84,6 +86,7 @@ RULES: dict[str, Rule] = {
     "answer_create": OWN,
     "link_create": OWN,
     "feedback_update": OWN,
+    "preference_create": OWN,
     "reply_details": OWN,
     "repetition_create": OWN,
     "search": SIGNED_IN,

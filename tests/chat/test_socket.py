@@ -186,6 +186,21 @@ async def test_a_reply_that_waits_says_why_and_starts_when_a_worker_comes(world:
     assert frames[-1]["status"] == "completed"
 
 
+async def test_S2_who_waits_for_a_long_prompt_is_told_its_length(world: World, worker: InferenceWorker) -> None:
+    text = "[[tokens=3;prefill_ms=1200]]" + " a long story" * 400
+    turn = await db(ask, world.owner, text)
+    async with page(world.owner) as socket, page(world.owner) as second:
+        await follow(socket, turn.generation)
+        told = [frame for frame in await frames_until(socket, "reply.blocks") if frame["type"] == "reply.status"]
+        await follow(second, turn.generation)  # the words are there, so there is nothing to say any more
+        assert "reply.status" not in [frame["type"] for frame in await frames_until(second, "reply.end")]
+        await frames_until(socket, "reply.end")
+    number = (await db(Generation.objects.get)).prompt_tokens
+    assert number > 1000
+    assert told[-1]["text"] == f"Reading {number:,} tokens"
+    assert told[-1]["prompt_tokens"] == number
+
+
 async def test_I7_nobody_follows_a_reply_of_somebody_else(world: World, worker: InferenceWorker) -> None:
     turn = await db(ask, world.owner, "[[tokens=20;rate=100]] Hello")
     for stranger in (world.team_mate, world.outsider, world.admin):

@@ -33,7 +33,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     directory = tmp_path_factory.mktemp("stack")
     for part in (directory, *directory.parents[:2]):
         part.chmod(0o755)  # Postgres runs as another user where the tests are root's
-    short = {"QWENWEB_HEARTBEAT_S": "0.5", "QWENWEB_LEASE_S": "2", "QWENWEB_SCRIPT": "tokens=20;rate=60"}
+    short = {"QWENWEB_HEARTBEAT_S": "0.5", "QWENWEB_LEASE_S": "2", "QWENWEB_SCRIPT": "tokens=20;rate=60;adapters=poet"}
     short["QWENWEB_PUBLIC_LINKS"] = "true"
     with running_stack(directory / "data", **short) as stack:
         yield stack

@@ -120,7 +120,9 @@ def test_C7_send_becomes_stop_and_what_is_sent_meanwhile_is_queued_and_kept(page
     expect(queued).to_have_text(re.compile("and another thing"))
     stop.click()
     expect(page.locator(".message__bubble").last).to_have_text("and another thing")
-    expect(page.locator("article[data-role=assistant]").first).to_have_attribute("data-status", "stopped")
+    stopped = page.locator("article[data-role=assistant]").first
+    expect(stopped).to_have_attribute("data-status", "stopped")
+    expect(stopped.get_by_text("Stopped", exact=True)).to_be_visible()
     wait_for_end(page)
     expect(queued).to_have_count(0)
     send_button = page.get_by_role("button", name="Send")

@@ -12,6 +12,8 @@ from tests.conftest import PASSWORD
 from tests.e2e.steps import answer, ask, composer, reply
 from tests.stack import RunningStack, running_stack
 
+QUESTION = "What is the capital of France? Answer in one short sentence."
+
 
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory, default_model_dir: Path) -> Iterator[RunningStack]:
@@ -32,7 +34,8 @@ def test_a_new_administrator_asks_a_real_qwen_and_watches_it_answer(stack: Runni
     page.goto("/")
 
     composer(page).wait_for()
-    asked = ask(page, "What is the capital of France? Answer in one short sentence.")
+    measured = read_meter(page)
+    asked = ask(page, QUESTION)
     expect(answer(asked)).to_contain_text("Paris", timeout=120_000)
     expect(reply(page)).to_have_attribute("data-status", "completed", timeout=120_000)
 
@@ -40,7 +43,8 @@ def test_a_new_administrator_asks_a_real_qwen_and_watches_it_answer(stack: Runni
     shown = answer(reply(page)).inner_text()
     page.reload()
     assert answer(reply(page)).inner_text() == shown
-    ((status, model, num_tokens, text),) = stack.run(STORED)
+    ((status, model, num_tokens, text, prompt_tokens),) = stack.run(STORED)
+    assert measured == prompt_tokens
     assert (status, bool(model), num_tokens > 2) == ("completed", True, True)
     assert "Paris" in text
     page.context.close()
@@ -49,10 +53,19 @@ def test_a_new_administrator_asks_a_real_qwen_and_watches_it_answer(stack: Runni
 STORED = """
 from chat.models import Generation
 result = [
-    (made.status, made.model, made.completion_tokens, made.message.text)
+    (made.status, made.model, made.completion_tokens, made.message.text, made.prompt_tokens)
     for made in Generation.objects.select_related("message")
 ]
 """
+
+
+def read_meter(page: Page) -> int:
+    """How many tokens the page says the model will read."""
+    expect(page.locator("#model-notice .notice")).to_have_count(0, timeout=120_000)
+    composer(page).fill(QUESTION)
+    meter = page.locator("context-meter")
+    expect(meter).to_contain_text("of 32,768 tokens")
+    return int(meter.inner_text().split()[0])
 
 
 def become_administrator(page: Page, stack: RunningStack) -> None:

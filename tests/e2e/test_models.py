@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from .steps import ask, composer, reply, wait_for_end
+from tests.stack import RunningStack
+
+from .conftest import Open
+from .steps import ask, composer, reply, send, wait_for_end
 
 
 def test_E1_C9_from_a_suggestion_to_a_reply_that_thinks_and_is_told_to_answer(page: Page) -> None:
@@ -28,3 +31,23 @@ def test_E1_C9_from_a_suggestion_to_a_reply_that_thinks_and_is_told_to_answer(pa
     expect(reply(page).locator("details")).to_be_hidden()
     page.reload()
     expect(thinking).to_have_attribute("aria-pressed", "false")
+
+
+def test_E2_without_a_worker_the_page_says_so_and_keeps_the_draft(open_page: Open, stack: RunningStack) -> None:
+    stack.run("from chat.models import Worker\n[worker.drain() for worker in Worker.serving()]")
+    try:
+        page = open_page()
+        notice = page.get_by_role("status").filter(has_text="No model is running right now")
+        expect(notice).to_be_visible()
+        composer(page).fill("Kept")
+        page.reload()
+        expect(notice).to_be_visible()
+        expect(composer(page)).to_have_value("Kept")
+        send(page, "Answered later")
+        expect(reply(page).get_by_text("No model is running right now")).to_be_visible()
+        composer(page).fill("Kept too")
+    finally:
+        stack.run("from chat.models import Worker\n[worker.undrain() for worker in Worker.live()]")
+    wait_for_end(page)
+    expect(notice).to_have_count(0)
+    expect(composer(page)).to_have_value("Kept too")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.conftest import wait_for
@@ -12,9 +14,15 @@ SLOW = "[[tokens=4000;rate=40]]"
 
 def test_S2_before_the_first_word_a_sentence_says_what_happens(page: Page) -> None:
     ask(page, "[[tokens=3;prefill_ms=4000]]")
-    expect(reply(page).get_by_text("Reading your message")).to_be_visible()
+    line = page.get_by_text(re.compile(r"Reading [\d,]+ tokens"))
+    expect(line).to_be_visible()
     wait_for_end(page)
-    expect(page.get_by_text("Reading your message")).to_be_hidden()
+    expect(line).to_be_hidden()
+    ask(page, "[[tokens=3;prefill_ms=1500]]" + " a long story" * 400)
+    expect(line).to_have_text(re.compile(r"Reading 1,\d\d\d tokens"))
+    page.reload()
+    expect(line).to_be_visible()
+    wait_for_end(page)
 
 
 def test_S3_text_grows_and_unfinished_markdown_breaks_nothing(page: Page) -> None:

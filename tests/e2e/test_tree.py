@@ -37,12 +37,16 @@ def choose(article: Locator, menu: str, item: str) -> None:
     article.locator(".menu:popover-open").get_by_text(item, exact=True).click()
 
 
-def test_M3_a_message_is_edited_in_place_and_both_versions_stay(page: Page) -> None:
+def test_C5_M3_arrow_up_edits_the_last_message_in_place_and_both_versions_stay(page: Page) -> None:
     ask(page, "First question")
     wait_for_end(page)
     page.evaluate("window.isSameDocument = true")
-    composer(page).press("ArrowUp")
     area = page.get_by_role("textbox", name="Edit text")
+    composer(page).fill("a draft")
+    composer(page).press("ArrowUp")
+    expect(area).to_have_count(0)
+    composer(page).fill("")
+    composer(page).press("ArrowUp")
     expect(area).to_be_focused()
     expect(area).to_have_value("First question")
     area.fill("Thrown away")
@@ -100,9 +104,17 @@ def test_M4_a_reply_is_regenerated_in_its_place_in_several_ways(page: Page) -> N
     choose(reply(page), "Answer differently", "Shorter")
     expect(reply(page).get_by_role("group", name="Version 4 of 4")).to_be_visible()
     expect(answer(wait_for_end(page))).not_to_have_text("Same again")
-    for place in (3, 2, 1):
+    choose(reply(page), "Answer differently", "With poet")
+    expect(reply(page).get_by_role("group", name="Version 5 of 5")).to_be_visible()
+    wait_for_end(page)
+    press(reply(page), "Answer differently")
+    menu = page.locator(".menu:popover-open")
+    expect(menu.get_by_text("With scripted")).to_be_visible()
+    expect(menu.get_by_text("With poet")).to_have_count(0)
+    page.keyboard.press("Escape")
+    for place in (4, 3, 2, 1):
         press(first, "Previous version")
-        expect(first.get_by_role("group", name=f"Version {place} of 4")).to_be_visible()
+        expect(first.get_by_role("group", name=f"Version {place} of 5")).to_be_visible()
     expect(page.locator("article")).to_have_count(4)
     assert bubbles(page)[-1] == "A later question"
 

@@ -9,6 +9,7 @@ import pytest
 from inference.contract import ChatMessage
 from inference.errors import ModelError
 from inference.prompt import Prompter, PromptTooLong
+from inference.window import Messages, fit
 
 TURNS = [
     ChatMessage("system", "Answer in one line."),
@@ -92,6 +93,33 @@ def test_the_oldest_whole_turns_are_dropped_and_the_system_message_kept(tiny_mod
 
 def test_a_conversation_that_fits_is_kept_whole(tiny_model_dir: Path) -> None:
     assert Prompter(tiny_model_dir).build(TURNS).num_dropped_messages == 0
+
+
+@pytest.mark.parametrize("characters_per_token", [1, 4, 40])
+@pytest.mark.parametrize("num_turns", [1, 7, 300])
+@pytest.mark.parametrize("num_system", [0, 1])
+def test_of_a_long_conversation_the_longest_end_that_fits_is_found_without_encoding_all(
+    characters_per_token: int, num_turns: int, num_system: int
+) -> None:
+    limit, most = 500, 0
+
+    def encode(messages: Messages) -> list[int]:
+        nonlocal most
+        most = max(most, sum(len(message.content) for message in messages))
+        return [0] * sum(3 + len(message.content) // characters_per_token for message in messages)
+
+    system = [ChatMessage("system", "s" * 20)] * num_system
+    turns = [ChatMessage(role, "x" * (10 + i * 37 % 90)) for i in range(num_turns) for role in ("user", "assistant")]
+    last = ChatMessage("user", "last")
+    messages = [*system, *turns, last]
+    prompt = fit(messages, limit, encode)
+
+    if characters_per_token == 4 and num_turns == 300:
+        assert most < 5_000 < sum(len(message.content) for message in messages)
+
+    kept = next(end for i in range(0, len(turns) + 2, 2) if len(encode(end := [*system, *turns[i:], last])) <= limit)
+    assert prompt.num_dropped_messages == len(messages) - len(kept)
+    assert prompt.ids == encode(kept)
 
 
 def test_a_message_that_can_not_fit_is_refused_with_both_numbers(tiny_model_dir: Path) -> None:
