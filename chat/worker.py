@@ -72,7 +72,7 @@ class InferenceWorker:
         self._lock = threading.Lock()
         self._look = threading.Event()
         self._is_stopping = threading.Event()
-        self._writer = Writer(valkey.client())
+        self._writer = Writer(valkey.short_client())
 
     def start(self) -> None:
         for loop in (self._claim_loop, self._beat_loop, self._listen_loop):
