@@ -84,6 +84,10 @@ class RunningReply:
         if self._wants_answer:
             self._run.answer_now()
 
+    def leave(self) -> None:
+        """Tell no more; what was told stays."""
+        self._writer.leave(self._stream)
+
     def cancel(self) -> None:
         self._is_cancelled = True
         if self._run:
