@@ -30,7 +30,9 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     options.add_argument("--seeds", type=int, default=10)
     options.add_argument("--first-seed", type=int, default=0)
-    options.add_argument("--only", action="append", help="cases with this in their name, or of this row; may be given again")
+    options.add_argument(
+        "--only", action="append", help="cases with this in their name, or of this row; may be given again"
+    )
     options.add_argument("--limit-s", type=float, default=14_400, help="begin no run after so many seconds")
     given = options.parse_args()
     chosen = [case for case in sorted(CASES, key=lambda case: case.number) if _is_meant(case, given.only or [""])]

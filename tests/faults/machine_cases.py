@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import resource
 from collections.abc import Iterator
@@ -101,3 +102,34 @@ async def no_handles(ledger: Ledger, chance: random.Random) -> None:
         await ledger.watch(await ledger.ask(0, web=1))
 
     await amid(ledger, chance, fault, num_words=80)
+
+
+@case(60, "log of a web process blocked")
+async def blocked_log(ledger: Ledger, chance: random.Random) -> None:
+    """Its lines go into a pipe that nobody reads and that is full."""
+    web = ledger.stack.servers["second_web"]
+    pipe, log = ledger.stack.data_dir.parent / "blocked.log", web.log
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(held, b"full\n" * 1000):
+            pass
+    try:
+        web.log = pipe
+        await _start_again(ledger)
+
+        async def fault(entries: list[Entry]) -> None:
+            for line in ("valkey", "postgres"):
+                ledger.stack.lines[line].reset()
+
+        await amid(ledger, chance, fault, web=1)
+    finally:
+        web.log = log
+        await _start_again(ledger)
+        os.close(held)
+
+
+async def _start_again(ledger: Ledger) -> None:
+    await asyncio.to_thread(ledger.stack.end, "second_web")
+    await asyncio.to_thread(ledger.stack.revive)

@@ -106,17 +106,17 @@ class WideStack(RunningStack):
         self._hands.submit(self._revive, names).result()
 
     def _revive(self, names: Iterable[str] = ()) -> None:
-        for name, server in self._servers.items():
+        for name, server in self.servers.items():
             if not server.is_running and (not names or name in names):
                 server.start()
 
     @property
-    def _servers(self) -> dict[str, Child]:
+    def servers(self) -> dict[str, Child]:
         return {"postgres": self.postgres, "valkey": self.valkey, **self._others}
 
     def find(self, name: str) -> psutil.Process:
         """A process by its name in MARKS, or one of: second, second_web, postgres, valkey."""
-        if server := self._servers.get(name):
+        if server := self.servers.get(name):
             assert server.process
             return psutil.Process(server.process.pid)
         child = self.child(name)
@@ -128,7 +128,7 @@ class WideStack(RunningStack):
 
     def end(self, name: str) -> None:
         """Kill one of `second`, `second_web`, `postgres`, `valkey`, and return when it is gone."""
-        self._servers[name].kill()
+        self.servers[name].kill()
 
     def stop(self) -> int:
         self.mend()
