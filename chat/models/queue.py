@@ -68,18 +68,18 @@ def _rules() -> dict[str, Any]:
 
 
 # `waiting` are those that a worker may have at all: for none in particular, all.
-ORDER = """
-    WITH account AS (
-        SELECT user_id, priority, weight,
-               used_s * power(0.5, extract(epoch FROM now() - used_at) / %(half_life)s) AS used_s
-        FROM chat_fairshare
-    ), running AS (
+# The accounts are of all people; only those of who waits are looked up, and reckoned in floats: numerics take 100 times
+# as long.
+USED_S = "used_s * power(0.5::float8, extract(epoch FROM now() - used_at)::float8 / %(half_life)s)"
+ORDER = f"""
+    WITH running AS (
         SELECT requested_by_id, priority, count(*) AS num FROM chat_generation WHERE status = 'running' GROUP BY 1, 2
     ), at_work AS (
         SELECT priority, sum(num) AS num FROM running GROUP BY 1
     ), class AS (
-        SELECT priority, coalesce(account.used_s, 0) + coalesce(at_work.num, 0) * %(quantum)s AS used_s
-        FROM (SELECT * FROM account WHERE user_id IS NULL) account FULL JOIN at_work USING (priority)
+        SELECT priority, coalesce(account.used_s, 0) + coalesce(at_work.num, 0)::float8 * %(quantum)s AS used_s
+        FROM (SELECT priority, {USED_S} AS used_s FROM chat_fairshare WHERE priority IS NOT NULL) account
+        FULL JOIN at_work USING (priority)
     ), waiting AS (
         SELECT id, requested_by_id, priority, queued_at, handed_over_at IS NULL AS is_new,
                row_number() OVER (
@@ -91,13 +91,13 @@ ORDER = """
             WHERE worker.id = %(worker)s::uuid AND (worker.model = asked_model OR worker.adapters ? asked_model)
         ))
     ), charged AS (
-        SELECT id, waiting.priority, queued_at, is_new,
+        SELECT waiting.id, waiting.priority, queued_at, is_new,
                nth + coalesce(running.num, 0) > %(most_running)s AS is_too_many,
-               (coalesce(account.used_s, 0) + (nth + coalesce(running.num, 0)) * %(quantum)s)
+               (coalesce({USED_S}, 0) + (nth + coalesce(running.num, 0))::float8 * %(quantum)s)
                / coalesce(account.weight, 1) AS account_s
         FROM waiting
         LEFT JOIN running USING (requested_by_id, priority)
-        LEFT JOIN account ON account.user_id = requested_by_id
+        LEFT JOIN chat_fairshare account ON account.user_id = requested_by_id
     ), in_class AS (
         SELECT *, row_number() OVER (
             PARTITION BY priority ORDER BY is_too_many, is_new, account_s, queued_at, id

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat import stages
-from chat.models import Conversation, FairShare, Generation, User, Worker
+from chat.models import Conversation, FairShare, Generation, Message, User, Worker
 from chat.reply_stream import Told
 from chat.worker import InferenceWorker
 from inference.contract import Finished, Timings
@@ -87,6 +87,29 @@ def test_one_who_sends_thirty_messages_lets_nine_others_wait_for_less_than_two_r
     waiting = [Conversation.start(person, "Hello", "c").generation for person in nine]
 
     assert set(serve(gpu, 9)) == set(waiting)
+
+
+def test_beside_one_who_sent_five_hundred_messages_nine_wait_for_less_than_two_replies_time(
+    world: World, gpu: Worker
+) -> None:
+    chat = Conversation.objects.create(owner=world.owner, title="Flood")
+    replies = Message.objects.bulk_create(
+        Message(conversation=chat, role=Message.Role.ASSISTANT, text="") for _ in range(500)
+    )
+    Generation.objects.bulk_create(
+        Generation(message=reply, requested_by=world.owner, client_id=str(reply.id)) for reply in replies
+    )
+    num_slots = 8
+    at_work = [Generation.claim(gpu, 1)[0] for _ in range(num_slots)]
+    nine = [User.objects.create(email=f"{i}@example.org", name=str(i)) for i in range(9)]
+    waiting = {Conversation.start(person, "Hello", "c").generation for person in nine}
+    num_ended = 0
+    while waiting:
+        at_work.pop(0).finish(Told("Hi"), None, Finished("stop", timings=Timings(device_s=1)))
+        num_ended += 1  # each slot's reply ends once in as many
+        at_work += Generation.claim(gpu, 1)
+        waiting.discard(at_work[-1])
+        assert num_ended < 2 * num_slots
 
 
 def test_a_class_never_starves(world: World, gpu: Worker, settings: Settings) -> None:
