@@ -32,6 +32,9 @@ class Entry:
     conversation: str = ""
     may_end: tuple[str, ...] = ("completed",)
     is_deleted: bool = False
+    path: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    """What was posted, and where to."""
 
     def breaks(self, status: str, stored: str) -> list[str]:
         """What of the invariants does not hold, in words."""
@@ -86,9 +89,10 @@ class Ledger:
 
     async def send(self, entry: Entry, path: str, fields: dict[str, str]) -> Entry:
         """Post a form, again and again until a reply is on its way that says what the entry expects."""
+        entry.path, entry.fields = path, {"client_id": entry.client_id, **fields}
         async with asyncio.timeout(PATIENCE_S):
             while not entry.generation:
-                answer = await self._posted(entry.visitor, path, {"client_id": entry.client_id, **fields})
+                answer = await self.posted(entry.visitor, path, entry.fields)
                 if found := GENERATION.findall(answer):
                     entry.generation = found[-1]
                     entry.conversation = (CONVERSATION.findall(answer) or [entry.conversation])[0]
@@ -98,7 +102,8 @@ class Ledger:
         self.entries.append(entry)
         return entry
 
-    async def _posted(self, visitor: Visitor, path: str, fields: dict[str, str]) -> str:
+    async def posted(self, visitor: Visitor, path: str, fields: dict[str, str]) -> str:
+        """The answer to a form; nothing when there was none."""
         try:
             async with asyncio.timeout(8):
                 return await visitor.post(path, fields)

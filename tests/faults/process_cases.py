@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tests.faults.case import Inject, amid, case, disturb, over
 from tests.faults.ledger import Entry, Ledger
+from tests.visitor import Visitor
 
 ALL = ("postgres", "valkey", "inference", "second", "second_web", "web")
 
@@ -115,9 +116,9 @@ async def without_stores(ledger: Ledger, chance: random.Random) -> None:
 
     async def fault(entries: list[Entry]) -> None:
         for name in chance.sample(ALL, len(ALL)):
-            stack.kill(name)
+            await asyncio.to_thread(stack.end if name in stack.servers else stack.kill, name)
         await asyncio.to_thread(stack.revive, ("second_web", "second"))
-        visitor = entries[1].visitor
+        visitor = Visitor(entries[1].visitor.port, session="")
         answers = [(await visitor.get(path)).split()[1] for path in ("/healthz", "/readyz")]
         ledger.expect(answers == ["200", "503"], f"I10: a web process without stores answered {answers}")
         await asyncio.sleep(chance.uniform(0, 2))

@@ -22,6 +22,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_open = threading.Event()
         self.port = 0
+        self.num_bytes = 0
+        """How many went through, both ways together."""
         self.heal()
 
     def heal(self) -> None:
@@ -95,6 +97,7 @@ class Proxy:
                     await asyncio.sleep(self.latency_s)
                 if self.bytes_per_s:
                     await asyncio.sleep(len(data) / self.bytes_per_s)
+                self.num_bytes += len(data)
                 writer.write(data)
                 await writer.drain()
         writer.close()
