@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import math
 import os
 import random
 import secrets
@@ -37,9 +38,9 @@ ASKED = ("id", "message_id", "requested_by_id", "client_id", "priority", "queued
 
 @dataclass(frozen=True)
 class Team:
-    """`num_people` of whom a tenth of the busiest hour's share asks now, each every `pause_s` seconds on average.
+    """People who ask every `pause_s` seconds on average, and workers that write `num_slots` replies at a time.
 
-    `num_greedy` of them have something waiting at all times; `shares` are the parts of the classes of replies.
+    `num_greedy` of the people have something waiting at all times; `shares` are the parts of the classes of replies.
     """
 
     num_people: int
@@ -226,12 +227,14 @@ CLOCK = """
 
 LONGEST_WAIT_S = 2.0
 SIZES = (50, 500, 5000)
+BUSY_PAUSE_S = 600.0
 
 
 def enough_workers(people: int, seconds: float) -> Team:
-    """With how few workers 95 of 100 people wait for less than `LONGEST_WAIT_S`, in the busiest hour."""
-    for num_workers in range(1, 200):
-        team = Team(people, num_workers, seconds=seconds)
+    """With how few workers 95 of 100 wait for less than `LONGEST_WAIT_S`, when each asks six times an hour."""
+    least = people / BUSY_PAUSE_S * MEAN_TOKENS / TOKENS_PER_S / Team.num_slots
+    for num_workers in range(math.ceil(least), 200):
+        team = Team(people, num_workers, pause_s=BUSY_PAUSE_S, seconds=seconds)
         waits_s = Simulation(team).run().waits_s[CLASSES[0]]
         if percentiles(waits_s)["p95"] < LONGEST_WAIT_S:
             return team

@@ -1,6 +1,6 @@
 """A random walk: people send, stop, edit, delete and load again while processes die and sleep.
 
-What must hold is checked after each step, and all of it at the end of a walk: `python -m tests.faults.machine --walks 20`.
+What must hold is checked after each step, and all of it when a walk ends: `python -m tests.faults.machine --walks 20`.
 The last line is JSON.
 """
 
