@@ -258,19 +258,18 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=300, help="of simulated time")
-    parser.add_argument("--no-sizes", action="store_true", help="leave out what teams of other sizes need")
+    parser.add_argument("--only", choices=["busy", "overloaded", "sizes"], action="append", help="may be given again")
     options = parser.parse_args()
+    wanted = options.only or ["busy", "overloaded", "sizes"]
     busy = Team(options.people, options.workers, num_greedy=options.people // 200, seconds=options.seconds)
-    runs = {"busy": busy, "overloaded": replace(busy, pause_s=busy.pause_s / 2)}
+    teams = {"busy": busy, "overloaded": replace(busy, pause_s=busy.pause_s / 2)}
     with database():
-        results = {}
-        for name, team in runs.items():
-            results[name] = Simulation(team).run().figures(team)
-            show(name, results[name])
-        for size in () if options.no_sizes else SIZES:
-            team = enough_workers(size, options.seconds)
-            results[f"team_{size}"] = Simulation(team).run().figures(team)
-            show(f"a team of {size}", results[f"team_{size}"])
+        runs = {name: team for name, team in teams.items() if name in wanted}
+        if "sizes" in wanted:
+            runs |= {f"team_{size}": enough_workers(size, options.seconds) for size in SIZES}
+        results = {name: Simulation(team, seed=1).run().figures(team) for name, team in runs.items()}
+    for name, figures in results.items():
+        show(name, figures)
     print(json.dumps({"bench": "simulation", **results}))
 
 

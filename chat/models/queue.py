@@ -32,6 +32,18 @@ class Place(NamedTuple):
     expected_s: float | None
 
 
+class ExpectedError(NamedTuple):
+    """How far the waits that were told were from what they were: seconds on average, for how many replies.
+
+    `bias_s` is above nought when people waited for less than they were told.
+    """
+
+    num_replies: int
+    wait_s: float | None
+    error_s: float | None
+    bias_s: float | None
+
+
 def claim(worker: Worker, most: int) -> list[UUID]:
     """Give up to `most` queued generations to a worker; call it in a transaction.
 
@@ -48,6 +60,18 @@ def places(ids: Iterable[UUID]) -> dict[UUID, Place]:
     workers = Worker.serving().aggregate(num_slots=Sum("num_slots"), reply_s=Avg("reply_s"))
     num_slots, reply_s = workers["num_slots"] or 0, workers["reply_s"]
     return {id_: Place(num, _expected_s(num, num_running, num_slots, reply_s)) for id_, num in ahead.items()}
+
+
+def note_expected(places: dict[UUID, Place]) -> None:
+    """Keep what people are told first of their wait, to hold it against what it was."""
+    told = {id_: place.expected_s for id_, place in places.items() if place.expected_s is not None}
+    if told:
+        execute(NOTE_EXPECTED, [list(told), list(told.values())])
+
+
+def error_of_expected() -> ExpectedError:
+    """Of the replies that began in the last day after their people were told how long they would wait."""
+    return ExpectedError(*(execute(EXPECTED_ERROR, []).fetchone() or (0, None, None, None)))
 
 
 def _expected_s(num_ahead: int, num_running: int, num_slots: int, reply_s: float | None) -> float | None:
@@ -123,3 +147,13 @@ CLAIM = f"""
     RETURNING id
 """
 PLACES = f"{ORDER} SELECT id, rank - 1 FROM ranked WHERE id = ANY(%(ids)s)"
+NOTE_EXPECTED = """
+    UPDATE chat_generation generation
+    SET expected_ms = extract(epoch FROM now() - queued_at) * 1000 + told.expected_s * 1000
+    FROM unnest(%s::uuid[], %s::float8[]) AS told (id, expected_s)
+    WHERE generation.id = told.id AND status = 'queued' AND expected_ms IS NULL
+"""
+EXPECTED_ERROR = """
+    SELECT count(*), avg(queue_ms) / 1000, avg(abs(expected_ms - queue_ms)) / 1000, avg(expected_ms - queue_ms) / 1000
+    FROM chat_generation WHERE expected_ms IS NOT NULL AND claimed_at > now() - interval '1 day'
+"""

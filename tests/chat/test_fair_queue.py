@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from chat import stages
-from chat.models import Conversation, FairShare, Generation, Message, User, Worker
+from chat.models import Conversation, FairShare, Generation, Message, User, Worker, queue
 from chat.reply_stream import Told
 from chat.worker import InferenceWorker
 from inference.contract import Finished, Timings
@@ -176,7 +177,18 @@ def test_a_reply_knows_its_place_and_when_it_begins(world: World, gpu: Worker) -
     stage = stages.stages([late.id])[late.id]
     frame = stage.frame(str(late.id), "en")
     assert (frame["num_ahead"], frame["expected_s"], frame["stage"]) == (1, 6.0, "waiting")
+    Generation.objects.queued().update(queued_at=F("queued_at") - timedelta(seconds=2))
+    stages.stages([late.id])  # what was told first counts
     assert Generation.claim(gpu, 2) == [busy[0], late]
+    assert queue.error_of_expected() == (
+        1,
+        pytest.approx(2, abs=0.9),
+        pytest.approx(4, abs=0.9),
+        pytest.approx(4, abs=0.9),
+    )
+    client = Client()
+    client.force_login(world.admin)
+    assert "1 reply began after its wait was told" in client.get("/admin/workers/").content.decode()
 
 
 def test_a_worker_measures_how_long_its_replies_take(world: World, worker: InferenceWorker) -> None:
