@@ -17,7 +17,7 @@ import secrets
 import statistics
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -57,7 +57,7 @@ class Result:
     waits_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """By class; those who always have something waiting apart."""
     claims_ms: list[float] = field(default_factory=list)
-    device_s: Counter[int] = field(default_factory=Counter)
+    device_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     num_waiting: int = 0
 
     def figures(self, team: Team) -> dict[str, Any]:

@@ -216,7 +216,7 @@ class Writer:
         """Have the connection made now, if it was lost: the client would do so in silence, with the entries at hand."""
         pool = self._client.connection_pool
         connection = pool.get_connection()
-        connection.register_connect_callback(self._note_new_connection)
+        connection.register_connect_callback(self._note_new_connection)  # type: ignore[no-untyped-call]
         pool.release(connection)
 
     def _note_new_connection(self, _: object) -> None:

@@ -180,8 +180,9 @@ def test_a_reply_knows_its_place_and_when_it_begins(world: World, gpu: Worker) -
     Generation.objects.queued().update(queued_at=F("queued_at") - timedelta(seconds=2))
     stages.stages([late.id])  # what was told first counts
     assert Generation.claim(gpu, 2) == [busy[0], late]
-    assert queue.error_of_expected() == (
-        1,
+    expected = queue.error_of_expected()
+    assert expected.num_replies == 1
+    assert (expected.wait_s, expected.error_s, expected.bias_s) == (
         pytest.approx(2, abs=0.9),
         pytest.approx(4, abs=0.9),
         pytest.approx(4, abs=0.9),

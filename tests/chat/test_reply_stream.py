@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -86,10 +87,13 @@ def test_a_valkey_that_comes_back_without_its_last_entries_gets_them_again(
 ) -> None:
     silent, busy = (writer.open(uuid4(), attempt=2) for _ in range(2))
 
+    def ends(word: str) -> bool:
+        return text_of(silent).endswith(word)
+
     def told(*words: str) -> None:
         for word in words:
             writer.tell(silent, "text", word)
-            wait_for(lambda word=word: text_of(silent).endswith(word))
+            wait_for(partial(ends, word))
 
     key = reply_stream.key(silent.generation_id)
     with redis.Redis(unix_socket_path=str(valkey_server.socket_path)) as store:

@@ -140,7 +140,8 @@ def test_I3_a_reply_that_its_worker_cannot_bring_to_its_end_is_taken_up_again(
 def test_I3_a_reply_for_which_there_is_no_thread_is_begun_when_there_is_one(
     world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start, refused = threading.Thread.start, []
+    start = threading.Thread.start
+    refused: list[str] = []
 
     def refuse_first(self: threading.Thread) -> None:
         if self.name.startswith("reply-") and self.name != "reply-writer" and not refused:

@@ -26,7 +26,7 @@ HARD = [
     "العربية עברית",
     "\ufffd",
 ]
-NO_FRAMES = [
+NO_FRAMES: list[str | bytes] = [
     "",
     "{",
     "null",

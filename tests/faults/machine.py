@@ -220,7 +220,7 @@ def walk(stack: WideStack, sessions: list[str], *, walks: int, steps: int, secon
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    run_state_machine_as_test(Walk, settings=options)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Walk, settings=options)
     return Walk.num_steps
 
 

@@ -181,7 +181,7 @@ def _restored_without(ledger: Ledger, client_ids: list[str]) -> set[str]:
     try:
         subprocess.run([programs / "pg_dump", "--file", dump, url], check=True, timeout=30)
         other = url.replace("/qwenweb?", "/restored?")
-        psql = [programs / "psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", dump, other]
+        psql = [str(programs / "psql"), "--quiet", "--set", "ON_ERROR_STOP=1", "--file", str(dump), other]
         subprocess.run(psql, check=True, timeout=30, stdout=subprocess.DEVNULL)
         rows = stack.sql("SELECT client_id FROM chat_generation", dbname="restored")
         return set(client_ids) - {str(client_id) for (client_id,) in rows}

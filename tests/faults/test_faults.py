@@ -25,7 +25,6 @@ SLICE = (
     "Valkey loses everything eight times",
     "Valkey killed, and back without its last writes",
     "connections of Postgres ended",
-    "lines cut at random",
     "page loaded again at random moments",
     "stopped at a random moment",
     "chat deleted in mid-reply",
