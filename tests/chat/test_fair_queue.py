@@ -182,11 +182,9 @@ def test_a_reply_knows_its_place_and_when_it_begins(world: World, gpu: Worker) -
     assert Generation.claim(gpu, 2) == [busy[0], late]
     expected = queue.error_of_expected()
     assert expected.num_replies == 1
-    assert (expected.wait_s, expected.error_s, expected.bias_s) == (
-        pytest.approx(2, abs=0.9),
-        pytest.approx(4, abs=0.9),
-        pytest.approx(4, abs=0.9),
-    )
+    for number_s, about_s in ((expected.wait_s, 2), (expected.error_s, 4), (expected.bias_s, 4)):
+        assert number_s is not None
+        assert about_s - 0.9 < number_s < about_s + 0.9
     client = Client()
     client.force_login(world.admin)
     assert "1 reply began after its wait was told" in client.get("/admin/workers/").content.decode()
