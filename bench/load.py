@@ -259,7 +259,7 @@ def measure(each: Row, seconds: float) -> Figures:
     with tempfile.TemporaryDirectory(prefix="qwenweb-load-") as directory:
         stack = LoadStack(Path(directory) / "var", **each.env)
         try:
-            stack.start()
+            stack.start(timeout_s=180)
             return asyncio.run(_run(stack, each, seconds))
         finally:
             stack.stop()

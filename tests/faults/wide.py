@@ -78,7 +78,7 @@ class WideStack(RunningStack):
         self.mend()
         self.wait_for_workers()
 
-    def wait_for_workers(self, num: int = 2, timeout_s: float = 60) -> None:
+    def wait_for_workers(self, num: int = 2, timeout_s: float = 120) -> None:
         deadline = time.monotonic() + timeout_s
         living = "state = 'ready' AND NOT is_draining AND beat_at > now() - interval '2 s'"
         while self.sql(f"SELECT count(*) >= {num} FROM chat_worker WHERE {living}") != [(True,)]:
