@@ -88,6 +88,11 @@ class Walk(RuleBasedStateMachine):
     def has_any(self) -> bool:
         return bool(self.kept()) and self.is_time()
 
+    @precondition(lambda self: not self.is_time())
+    @rule()
+    def rest(self) -> None:
+        """The time is over: nothing happens any more."""
+
     # What people do
 
     @precondition(is_time)
