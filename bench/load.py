@@ -85,9 +85,9 @@ async def people(stack: LoadStack, num: int, port: int = 0) -> list[Person]:
     return persons
 
 
-async def read(persons: list[Person], rate: float, seconds: float, ramp_s: float = 3.0) -> Figures:
-    """Everybody asks within `ramp_s` for a reply that takes `seconds`, and reads it."""
-    num_tokens = int(rate * seconds)
+async def read(persons: list[Person], rate: float, seconds: float) -> Figures:
+    """Everybody asks within a sixth of the time for a reply that takes `seconds`, and reads it."""
+    num_tokens, ramp_s = int(rate * seconds), seconds / 6
 
     async def ask(place: int, person: Person) -> None:
         await asyncio.sleep(ramp_s * place / len(persons))
