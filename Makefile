@@ -13,7 +13,7 @@ define install
 	echo "qwenweb needs Python 3.11, and there is no python3.11 on this machine." >&2; exit 1
 endef
 
-.PHONY: run help install test test-faults lint bench bench-page bench-engine messages screenshots icons ui-table lock clean
+.PHONY: run help install test test-faults test-machine lint bench bench-page bench-load bench-queue bench-engine messages screenshots icons ui-table lock clean
 
 run: ## start qwenweb (PORT=8000 HOST=127.0.0.1 QWENWEB_DATA_DIR=var)
 	$(call install)
@@ -33,6 +33,10 @@ test-faults: ## break every part while people read; the last line is JSON (SEEDS
 	$(call install,--dev)
 	@$(PYTHON) -m tests.faults --seeds $(or $(SEEDS),10)
 
+test-machine: ## walk at random through what people do and what breaks, for half an hour at most; the last line is JSON
+	$(call install,--dev)
+	@$(PYTHON) -m tests.faults.machine $(OPTIONS)
+
 lint: ## check style, types, templates and the borders between rooms
 	$(call install,--dev)
 	@$(PYTHON) -m ruff check --quiet --output-format concise
@@ -50,6 +54,14 @@ bench-page: ## measure the page: weight, paint, a long chat, a reply being drawn
 	$(call install,--dev)
 	@sh .ci/chromium
 	@$(PYTHON) -m bench.page
+
+bench-load: ## measure what the whole stack carries (three quarters of an hour; OPTIONS=--help); the last line is JSON
+	$(call install,--dev)
+	@$(PYTHON) -m bench.load $(OPTIONS)
+
+bench-queue: ## simulate 10,000 people on 50 workers with the real queue; the last line is JSON
+	$(call install,--dev)
+	@$(PYTHON) -m bench.simulation $(OPTIONS)
 
 bench-engine: ## measure the engine beside llama.cpp and transformers (half an hour; OPTIONS=--help)
 	$(call install,--dev)

@@ -86,6 +86,10 @@ class RunningReply:
         if self._prefix.text:
             self._writer.tell(self._stream, "text", self._prefix.text)
 
+    def leave(self) -> None:
+        """Tell no more; what was told stays."""
+        self._writer.leave(self._stream)
+
     def cancel(self) -> None:
         self._is_cancelled = True
         if self._run:

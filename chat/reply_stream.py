@@ -3,7 +3,8 @@
 Entries have explicit ids `<attempt>-<n>`, n counting from 1. Sending one twice is refused by Valkey and so harmless,
 and the first entry of a higher attempt fences off whatever a worker of a lower attempt still sends. An attempt that
 goes on with a reply tells the text that is there first, so it can be read without those before it. The id is the
-reader's cursor. The writer keeps a reply's entries until its end, so a Valkey that restarts empty is filled again.
+reader's cursor. The writer keeps a reply's entries until its end, so what a Valkey loses, all of it or only its last
+second, is told again under the same ids.
 """
 
 from __future__ import annotations
@@ -132,6 +133,9 @@ class Writer:
 
     A lone delta goes out at once. Each open reply stretches the pause between two rounds a little, so that under load
     deltas of a reply meet in one entry instead of costing an entry each.
+
+    Behind a new connection may be a Valkey that lost something, all of it or only its last second. So after each one,
+    and when a stream has gone, the writer looks where its streams end before it adds to them.
     """
 
     PAUSE_PER_REPLY_S = 0.0003
@@ -139,11 +143,13 @@ class Writer:
     LONGEST_BACKOFF_S = 1.0
 
     def __init__(self, client: redis.Redis) -> None:
+        """`client` is this writer's alone and has one connection."""
         self._client = client
         self._lock = threading.Condition()
         self._open: set[OpenReply] = set()
         self._dirty: set[OpenReply] = set()
         self._is_closing = False
+        self._is_unsure = False
         self._thread = threading.Thread(target=self._run, name="reply-writer", daemon=True)
         self._thread.start()
 
@@ -183,16 +189,20 @@ class Writer:
         backoff_s = 0.05
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._dirty or self._is_closing)
-                if not self._dirty:
-                    return
+                self._lock.wait_for(lambda: self._dirty or self._is_unsure or self._is_closing)
+                if self._is_closing and not self._dirty:
+                    break
                 round_, self._dirty = self._dirty, set()
                 for reply in round_:
                     _coalesce(reply)
             try:
+                self._note_new_connections()
+                if self._is_unsure:
+                    round_ |= self._look()
                 again = self._send(round_)
                 backoff_s = 0.05
             except (RedisError, OSError) as error:
+                self._is_unsure = True
                 log.warning("reply_stream.unsent", replies=len(round_), error=type(error).__name__)
                 again = {reply for reply in round_ if not self._is_given_up(reply)}
                 time.sleep(backoff_s)
@@ -200,6 +210,35 @@ class Writer:
             with self._lock:
                 self._dirty |= again
             time.sleep(min(self.LONGEST_PAUSE_S, self.PAUSE_PER_REPLY_S * len(self._open)))
+        self._client.close()
+
+    def _note_new_connections(self) -> None:
+        """Have the connection made now, if it was lost: the client would do so in silence, with the entries at hand."""
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        connection.register_connect_callback(self._note_new_connection)  # type: ignore[no-untyped-call]
+        pool.release(connection)
+
+    def _note_new_connection(self, _: object) -> None:
+        self._is_unsure = True
+
+    def _look(self) -> set[OpenReply]:
+        """Where each open stream ends now, as Valkey may have lost all of it or its last; who has less than was told.
+
+        What is gone from one may be gone from all, those that are silent now too. A stream is always told in order, so
+        it never lacks something in its midst.
+        """
+        with self._lock:
+            begun = [reply for reply in self._open if reply.num_sent]
+        with self._client.pipeline(transaction=False) as pipeline:
+            for reply in begun:
+                pipeline.xrevrange(key(reply.generation_id), count=1)
+            for reply, newest in zip(begun, pipeline.execute(), strict=True):
+                last = Cursor.parse(newest[0][0]) if newest else START
+                if last.attempt <= reply.attempt:
+                    reply.num_sent = last.n if last.attempt == reply.attempt else 0
+        self._is_unsure = False
+        return {reply for reply in begun if reply.num_sent < len(reply.entries)}
 
     def _send(self, replies: Iterable[OpenReply]) -> set[OpenReply]:
         """One pipeline with all unsent entries; the replies whose stream has gone and must be sent again."""
@@ -214,7 +253,9 @@ class Writer:
                     pipeline.expire(key(reply.generation_id), KEPT_ENDED_S if reply.is_ended else KEPT_RUNNING_S)
                     sent.append((reply, 0))
             answers = pipeline.execute(raise_on_error=False)
-        return self._settle(sent, answers)
+        gone = self._settle(sent, answers)
+        self._is_unsure = bool(gone)
+        return gone
 
     def _settle(self, sent: list[tuple[OpenReply, int]], answers: list[object]) -> set[OpenReply]:
         gone: set[OpenReply] = set()
@@ -224,12 +265,9 @@ class Writer:
             if isinstance(answer, Exception):
                 raise answer
             if n and answer is None:
-                gone.add(reply)
+                gone.add(reply)  # NOMKSTREAM found no stream
             elif n:
                 reply.num_sent = n
-        for reply in gone:
-            # NOMKSTREAM found no stream: Valkey lost its data, so this one is told again from the first entry.
-            reply.num_sent = 0
         with self._lock:
             self._open -= {reply for reply, _ in sent if reply.is_ended and reply.num_sent == len(reply.entries)}
         return gone

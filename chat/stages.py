@@ -84,6 +84,7 @@ def _queued(ids: list[UUID]) -> dict[UUID, Stage]:
         return dict.fromkeys(ids, reason)
     moving = set(Generation.moving().filter(id__in=ids).values_list("id", flat=True))
     places = queue.places(ids)
+    queue.note_expected(places)
     waiting = {id_: replace(reason, num_ahead=place[0], expected_s=place[1]) for id_, place in places.items()}
     return {id_: MOVING if id_ in moving else stage for id_, stage in waiting.items()}
 

@@ -13,14 +13,19 @@ from redis.retry import Retry
 
 @cache
 def client() -> redis.Redis:
-    """The process's shared client for short commands: they fail within a second, and nothing is retried in silence."""
+    """The process's shared client for short commands."""
+    return short_client(32)
+
+
+def short_client(max_connections: int = 1) -> redis.Redis:
+    """A client of one's own for short commands: they fail within a second, and nothing is retried in silence."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=1,
         socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
-        max_connections=32,
+        max_connections=max_connections,
     )
 
 

@@ -26,6 +26,7 @@ from chat.models import Generation, Worker
 from chat.reply import RunningReply
 from chat.reply_stream import Writer
 from chat.speed import Speed
+from chat.sweeper import rescue
 from inference import catalog, open_engine
 from inference.contract import Engine
 from inference.errors import ModelError
@@ -72,7 +73,7 @@ class InferenceWorker:
         self._lock = threading.Lock()
         self._look = threading.Event()
         self._is_stopping = threading.Event()
-        self._writer = Writer(valkey.client())
+        self._writer = Writer(valkey.short_client())
 
     def start(self) -> None:
         for loop in (self._claim_loop, self._beat_loop, self._listen_loop):
@@ -198,21 +199,33 @@ class InferenceWorker:
         self._was_cut_off = True  # unless this comes back whole
         claimed += Generation.claim(self.row, num_free)
         for generation in claimed:
-            reply = RunningReply(generation, self.engine, self._writer)
-            with self._lock:
-                self._replies[generation.id] = reply
-            reply.submit()
-            if self._is_draining:
-                reply.move()
-            threading.Thread(target=self._run, args=(reply,), name=f"reply-{generation.id}", daemon=True).start()
+            self._begin(RunningReply(generation, self.engine, self._writer))
         self._was_cut_off = False
         return True
 
+    def _begin(self, reply: RunningReply) -> None:
+        """Nothing is told or computed before there is a thread to go on with; without one, it is taken up again."""
+        if self._is_draining:
+            reply.move()
+        with self._lock:
+            self._replies[reply.generation.id] = reply
+        thread = threading.Thread(target=self._run, args=(reply,), name=f"reply-{reply.generation.id}", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            with self._lock:
+                del self._replies[reply.generation.id]
+            reply.leave()
+            raise
+
     def _run(self, reply: RunningReply) -> None:
         try:
+            reply.submit()
             reply.run()
         except Exception:
             log.exception("worker.reply_failed", generation=str(reply.generation.id))
+            reply.cancel()
+            reply.leave()
             self._failed.add(reply.generation.id)
         finally:
             with self._lock:
@@ -243,8 +256,17 @@ class InferenceWorker:
             with borrowed():
                 self._follow_wish(wants_drain=self.row.beat(**speed, **self._counted()))
                 self._end_unwanted()
-        except (OperationalError, InterfaceError) as error:
+                self._give_back_failed()
+        except (OperationalError, InterfaceError, RedisError) as error:
             log.warning("worker.no_beat", error=type(error).__name__)
+
+    def _give_back_failed(self) -> None:
+        """What could not be brought to its end here is queued again, as if its worker were gone: this one lives on."""
+        if failed := set(self._failed):
+            for generation in Generation.held(self.row, self._replies):
+                if generation.id in failed:
+                    rescue(generation)
+            self._failed -= failed
 
     def _counted(self) -> dict[str, float | None]:
         """What the engine says it did so far, for the row that the ledger is held against."""

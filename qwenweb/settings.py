@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+from typing import TextIO, cast
 from urllib.parse import urlsplit
 
 import dj_database_url
 import structlog
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+
+from qwenweb.log_lines import STDERR
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -334,7 +336,7 @@ structlog.configure(
         structlog.processors.format_exc_info,
         structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
     ],
-    logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    logger_factory=structlog.WriteLoggerFactory(cast(TextIO, STDERR)),
 )
 LOGGING = {
     "version": 1,
@@ -342,7 +344,7 @@ LOGGING = {
     "formatters": {
         "line": {"format": "timestamp={asctime} level={levelname} logger={name} event={message}", "style": "{"}
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": STDERR}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         # A line for every sweep would bury what matters.

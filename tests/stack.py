@@ -97,11 +97,13 @@ class RunningStack:
         """Where Postgres itself is found."""
         return self.django_env["DATABASE_URL"]
 
-    def sql(self, statement: str) -> list[tuple[object, ...]]:
-        """Ask Postgres itself."""
+    def sql(self, statement: str, **where: str) -> list[tuple[object, ...]]:
+        """Ask Postgres itself, never for long; `where` may name another `dbname`."""
         import psycopg
 
-        with psycopg.connect(self.database_url.replace("postgres://", "postgresql://"), autocommit=True) as connection:
+        url = self.database_url.replace("postgres://", "postgresql://")
+        limits = {"connect_timeout": "10", "options": "-c statement_timeout=20000", **where}
+        with psycopg.connect(url, autocommit=True, **limits) as connection:  # type: ignore[arg-type]
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 

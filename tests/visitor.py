@@ -29,6 +29,8 @@ class Visitor:
     ticket: str = ""
     shown: dict[int, str] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
+    past: list[list[str]] = field(default_factory=list)
+    """The history of each page that was here before this one was loaded."""
     end: dict[str, Any] | None = None
     num_connections: int = 0
 
@@ -83,6 +85,12 @@ class Visitor:
             return (await reader.read()).decode()
         finally:
             writer.close()
+
+    async def reload(self) -> None:
+        """Load the page again: what it showed is forgotten, and its socket closes."""
+        self.past.append(self.history)
+        self.cursor, self.shown, self.history = "0-0", {}, []
+        await self.socket.close()
 
     async def follow(self, generation: str) -> None:
         frame = {"type": "reply.follow", "generation": generation, "after": self.cursor, "ticket": self.ticket}

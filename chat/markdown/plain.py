@@ -14,6 +14,7 @@ from chat.text import clean_text
 from .parser import PARSER, parse
 
 MAX_TITLE_WIDTH = 60
+MAX_TITLE_LENGTH = 150  # a title of accents alone has no width
 MAX_TITLE_SOURCE = 4_000
 
 # Controls that turn the direction of the text around them; in a list of titles they would turn the list.
@@ -62,7 +63,7 @@ def _shorten(line: str) -> str:
     width = 0
     for i, char in enumerate(line):
         width += _width(char)
-        if width > MAX_TITLE_WIDTH:
+        if width > MAX_TITLE_WIDTH or i == MAX_TITLE_LENGTH:
             end = _whole_characters(line, i - 1)
             words = line[:end].rpartition(" ")[0] if line[end : end + 1] != " " else line[:end]
             # Half a line that is one word, or has none: cut within it.

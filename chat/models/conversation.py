@@ -21,6 +21,7 @@ from chat.models.message import Message
 from chat.models.organised import Organised
 from chat.models.quota import Quota
 from chat.models.tree import Tree
+from chat.models.worker import Worker
 from chat.refused import Refused
 from chat.text import clean_text
 

@@ -50,6 +50,7 @@ class FairShare(models.Model):
 CHARGE = """
     INSERT INTO chat_fairshare AS share ({whose}, used_s, used_at, weight) VALUES (%s, %s, now(), 1)
     ON CONFLICT ({whose}) DO UPDATE
-    SET used_s = excluded.used_s + share.used_s * power(0.5, extract(epoch FROM now() - share.used_at) / %s),
+    SET used_s = excluded.used_s
+                 + share.used_s * power(0.5::float8, extract(epoch FROM now() - share.used_at)::float8 / %s),
         used_at = now()
 """

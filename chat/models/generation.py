@@ -98,6 +98,8 @@ class Generation(Again):
     cached_tokens = models.PositiveIntegerField(default=0)
     num_dropped_messages = models.PositiveIntegerField(default=0)
     queue_ms = models.FloatField(default=0)
+    expected_ms = models.FloatField(null=True, blank=True)
+    """How long the wait was to be in all, as it was told first; null when nobody was told."""
     prefill_ms = models.FloatField(default=0)
     decode_ms = models.FloatField(default=0)
     ttft_ms = models.FloatField(null=True, blank=True)
@@ -123,6 +125,9 @@ class Generation(Again):
                 fields=["status", "priority", "queued_at"],
                 name="generation_open",
                 condition=models.Q(status__in=["queued", "running"]),
+            ),
+            models.Index(
+                fields=["claimed_at"], name="generation_expected", condition=models.Q(expected_ms__isnull=False)
             ),
         )
 
@@ -346,6 +351,7 @@ NOT_ENDED: dict[str, Any] = {
     "finish_reason": "",
     "error_code": "",
     "error_text": "",
+    "expected_ms": None,
 }
 
 WORKER_LOST = "The worker that wrote this reply stopped unexpectedly. What it had written is kept."

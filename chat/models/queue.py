@@ -32,6 +32,18 @@ class Place(NamedTuple):
     expected_s: float | None
 
 
+class ExpectedError(NamedTuple):
+    """How far the waits that were told were from what they were: seconds on average, for how many replies.
+
+    `bias_s` is above nought when people waited for less than they were told.
+    """
+
+    num_replies: int
+    wait_s: float | None
+    error_s: float | None
+    bias_s: float | None
+
+
 def claim(worker: Worker, most: int) -> list[UUID]:
     """Give up to `most` queued generations to a worker; call it in a transaction.
 
@@ -48,6 +60,18 @@ def places(ids: Iterable[UUID]) -> dict[UUID, Place]:
     workers = Worker.serving().aggregate(num_slots=Sum("num_slots"), reply_s=Avg("reply_s"))
     num_slots, reply_s = workers["num_slots"] or 0, workers["reply_s"]
     return {id_: Place(num, _expected_s(num, num_running, num_slots, reply_s)) for id_, num in ahead.items()}
+
+
+def note_expected(places: dict[UUID, Place]) -> None:
+    """Keep what people are told first of their wait, to hold it against what it was."""
+    told = {id_: place.expected_s for id_, place in places.items() if place.expected_s is not None}
+    if told:
+        execute(NOTE_EXPECTED, [list(told), list(told.values())])
+
+
+def error_of_expected() -> ExpectedError:
+    """Of the replies that began in the last day after their people were told how long they would wait."""
+    return ExpectedError(*(execute(EXPECTED_ERROR, []).fetchone() or (0, None, None, None)))
 
 
 def _expected_s(num_ahead: int, num_running: int, num_slots: int, reply_s: float | None) -> float | None:
@@ -68,18 +92,18 @@ def _rules() -> dict[str, Any]:
 
 
 # `waiting` are those that a worker may have at all: for none in particular, all.
-ORDER = """
-    WITH account AS (
-        SELECT user_id, priority, weight,
-               used_s * power(0.5, extract(epoch FROM now() - used_at) / %(half_life)s) AS used_s
-        FROM chat_fairshare
-    ), running AS (
+# The accounts are of all people; only those of who waits are looked up, and reckoned in floats: numerics take 100 times
+# as long.
+USED_S = "used_s * power(0.5::float8, extract(epoch FROM now() - used_at)::float8 / %(half_life)s)"
+ORDER = f"""
+    WITH running AS (
         SELECT requested_by_id, priority, count(*) AS num FROM chat_generation WHERE status = 'running' GROUP BY 1, 2
     ), at_work AS (
         SELECT priority, sum(num) AS num FROM running GROUP BY 1
     ), class AS (
-        SELECT priority, coalesce(account.used_s, 0) + coalesce(at_work.num, 0) * %(quantum)s AS used_s
-        FROM (SELECT * FROM account WHERE user_id IS NULL) account FULL JOIN at_work USING (priority)
+        SELECT priority, coalesce(account.used_s, 0) + coalesce(at_work.num, 0)::float8 * %(quantum)s AS used_s
+        FROM (SELECT priority, {USED_S} AS used_s FROM chat_fairshare WHERE priority IS NOT NULL) account
+        FULL JOIN at_work USING (priority)
     ), waiting AS (
         SELECT id, requested_by_id, priority, queued_at, handed_over_at IS NULL AS is_new,
                row_number() OVER (
@@ -91,13 +115,13 @@ ORDER = """
             WHERE worker.id = %(worker)s::uuid AND (worker.model = asked_model OR worker.adapters ? asked_model)
         ))
     ), charged AS (
-        SELECT id, waiting.priority, queued_at, is_new,
+        SELECT waiting.id, waiting.priority, queued_at, is_new,
                nth + coalesce(running.num, 0) > %(most_running)s AS is_too_many,
-               (coalesce(account.used_s, 0) + (nth + coalesce(running.num, 0)) * %(quantum)s)
+               (coalesce({USED_S}, 0) + (nth + coalesce(running.num, 0))::float8 * %(quantum)s)
                / coalesce(account.weight, 1) AS account_s
         FROM waiting
         LEFT JOIN running USING (requested_by_id, priority)
-        LEFT JOIN account ON account.user_id = requested_by_id
+        LEFT JOIN chat_fairshare account ON account.user_id = requested_by_id
     ), in_class AS (
         SELECT *, row_number() OVER (
             PARTITION BY priority ORDER BY is_too_many, is_new, account_s, queued_at, id
@@ -123,3 +147,13 @@ CLAIM = f"""
     RETURNING id
 """
 PLACES = f"{ORDER} SELECT id, rank - 1 FROM ranked WHERE id = ANY(%(ids)s)"
+NOTE_EXPECTED = """
+    UPDATE chat_generation generation
+    SET expected_ms = extract(epoch FROM now() - queued_at) * 1000 + told.expected_s * 1000
+    FROM unnest(%s::uuid[], %s::float8[]) AS told (id, expected_s)
+    WHERE generation.id = told.id AND status = 'queued' AND expected_ms IS NULL
+"""
+EXPECTED_ERROR = """
+    SELECT count(*), avg(queue_ms) / 1000, avg(abs(expected_ms - queue_ms)) / 1000, avg(expected_ms - queue_ms) / 1000
+    FROM chat_generation WHERE expected_ms IS NOT NULL AND claimed_at > now() - interval '1 day'
+"""

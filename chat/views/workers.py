@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from chat.models import Worker
+from chat.models import Worker, queue
 
 
 @require_safe
@@ -21,6 +21,7 @@ from chat.models import Worker
 @staff_member_required
 def workers(request: HttpRequest) -> HttpResponse:
     context = {**site.each_context(request), "title": _("Workers"), "workers": Worker.latest()}
+    context["expected"] = queue.error_of_expected()
     return render(request, "admin/workers.html", context)
 
 

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from chat import stages
-from chat.models import Conversation, FairShare, Generation, User, Worker
+from chat.models import Conversation, FairShare, Generation, Message, User, Worker, queue
 from chat.reply_stream import Told
 from chat.worker import InferenceWorker
 from inference.contract import Finished, Timings
@@ -89,6 +90,29 @@ def test_one_who_sends_thirty_messages_lets_nine_others_wait_for_less_than_two_r
     assert set(serve(gpu, 9)) == set(waiting)
 
 
+def test_beside_one_who_sent_five_hundred_messages_nine_wait_for_less_than_two_replies_time(
+    world: World, gpu: Worker
+) -> None:
+    chat = Conversation.objects.create(owner=world.owner, title="Flood")
+    replies = Message.objects.bulk_create(
+        Message(conversation=chat, role=Message.Role.ASSISTANT, text="") for _ in range(500)
+    )
+    Generation.objects.bulk_create(
+        Generation(message=reply, requested_by=world.owner, client_id=str(reply.id)) for reply in replies
+    )
+    num_slots = 8
+    at_work = [Generation.claim(gpu, 1)[0] for _ in range(num_slots)]
+    nine = [User.objects.create(email=f"{i}@example.org", name=str(i)) for i in range(9)]
+    waiting = {Conversation.start(person, "Hello", "c").generation for person in nine}
+    num_ended = 0
+    while waiting:
+        at_work.pop(0).finish(Told("Hi"), None, Finished("stop", timings=Timings(device_s=1)))
+        num_ended += 1  # each slot's reply ends once in as many
+        at_work += Generation.claim(gpu, 1)
+        waiting.discard(at_work[-1])
+        assert num_ended < 2 * num_slots
+
+
 def test_a_class_never_starves(world: World, gpu: Worker, settings: Settings) -> None:
     settings.LEAST_SHARE = 0.2
     settings.USER_QUEUED = 100
@@ -153,7 +177,17 @@ def test_a_reply_knows_its_place_and_when_it_begins(world: World, gpu: Worker) -
     stage = stages.stages([late.id])[late.id]
     frame = stage.frame(str(late.id), "en")
     assert (frame["num_ahead"], frame["expected_s"], frame["stage"]) == (1, 6.0, "waiting")
+    Generation.objects.queued().update(queued_at=F("queued_at") - timedelta(seconds=2))
+    stages.stages([late.id])  # what was told first counts
     assert Generation.claim(gpu, 2) == [busy[0], late]
+    expected = queue.error_of_expected()
+    assert expected.num_replies == 1
+    for number_s, about_s in ((expected.wait_s, 2), (expected.error_s, 4), (expected.bias_s, 4)):
+        assert number_s is not None
+        assert about_s - 0.9 < number_s < about_s + 0.9
+    client = Client()
+    client.force_login(world.admin)
+    assert "1 reply began after its wait was told" in client.get("/admin/workers/").content.decode()
 
 
 def test_a_worker_measures_how_long_its_replies_take(world: World, worker: InferenceWorker) -> None:

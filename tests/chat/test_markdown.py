@@ -346,6 +346,11 @@ def test_a_title_is_one_short_line(text: str) -> None:
     assert "\n" not in title
 
 
+def test_a_title_of_more_accents_than_letters_is_short_too() -> None:
+    assert title_from("e" + "\u0301" * 300) == "e…"
+    assert len(title_from("e\u0301\u0302\u0303\u0304" * 60)) <= 151
+
+
 def test_an_emoji_is_not_cut_in_two() -> None:
     family = "👨‍👩‍👧‍👦"
     assert title_from(family * 30).removesuffix("…").replace(family, "") == ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from uuid import uuid4
 
 import pytest
+import redis
 
 from chat import reply_stream, valkey
 from chat.reply_stream import Cursor, OpenReply, Writer
@@ -16,7 +18,7 @@ from tests.conftest import wait_for
 
 @pytest.fixture
 def writer(db: None) -> Iterator[Writer]:
-    writer = Writer(valkey.client())
+    writer = Writer(valkey.short_client())
     yield writer
     writer.close()
 
@@ -64,6 +66,48 @@ def test_a_valkey_that_lost_its_data_without_a_word_is_filled_again(writer: Writ
     valkey.client().flushall()
     writer.tell(reply, "text", "two")
     wait_for(lambda: text_of(reply) == "one two")
+
+
+def test_what_is_gone_from_one_stream_is_told_again_in_all_that_are_open(writer: Writer) -> None:
+    silent, busy = (writer.open(uuid4(), attempt=attempt) for attempt in (1, 3))
+    writer.tell(silent, "reasoning", "Well")
+    writer.tell(silent, "text", "shown")
+    writer.tell(busy, "text", "one ")
+    wait_for(lambda: (text_of(silent), text_of(busy)) == ("shown", "one "))
+    known = reply_stream.entries(valkey.client(), silent.generation_id)
+    valkey.client().flushall()
+    writer.tell(busy, "text", "two")
+    wait_for(lambda: (text_of(silent), text_of(busy)) == ("shown", "one two"))
+
+    assert reply_stream.entries(valkey.client(), silent.generation_id) == known
+
+
+def test_a_valkey_that_comes_back_without_its_last_entries_gets_them_again(
+    writer: Writer, valkey_server: Valkey
+) -> None:
+    silent, busy = (writer.open(uuid4(), attempt=2) for _ in range(2))
+
+    def ends(word: str) -> bool:
+        return text_of(silent).endswith(word)
+
+    def told(*words: str) -> None:
+        for word in words:
+            writer.tell(silent, "text", word)
+            wait_for(partial(ends, word))
+
+    key = reply_stream.key(silent.generation_id)
+    with redis.Redis(unix_socket_path=str(valkey_server.socket_path)) as store:
+        writer.tell(busy, "text", "one ")
+        told("one ")
+        on_disk = store.dump(key)
+        told("two ", "three ")
+        store.restore(key, 0, on_disk, replace=True)
+        store.client_kill_filter(_type="normal")
+    writer.tell(busy, "text", "two")
+    wait_for(lambda: (text_of(silent), text_of(busy)) == ("one two three ", "one two"))
+
+    cursors = [cursor for cursor, _, _ in reply_stream.entries(valkey.client(), silent.generation_id)]
+    assert cursors == [Cursor(2, 1), Cursor(2, 2), Cursor(2, 3)]
 
 
 def test_I4_a_fenced_writer_can_add_nothing(writer: Writer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,6 +115,44 @@ def test_a_reply_that_was_taken_over_ends_at_the_same_length_as_without(
     with working("second"):
         made = wait_for_end(turn)
     assert (made.finish_reason, made.completion_tokens) == ("length", 30)
+
+
+def test_I3_a_reply_that_its_worker_cannot_bring_to_its_end_is_taken_up_again(
+    world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = whole_reply(world)
+    finish, num_tried = Generation.finish, 0
+
+    def fail_first(self: Generation, *args: Any, **how: Any) -> str | None:
+        nonlocal num_tried
+        num_tried += 1
+        if num_tried == 1:
+            raise RuntimeError("No room to think")
+        return finish(self, *args, **how)
+
+    monkeypatch.setattr(Generation, "finish", fail_first)
+    turn = Conversation.start(world.owner, QUESTION, "c1")
+    made = wait_for_end(turn)
+    assert (turn.reply.text, turn.reply.reasoning) == (whole.text, whole.reasoning)
+    assert (made.status, made.attempt, made.num_lost) == ("completed", 3, 1)
+
+
+def test_I3_a_reply_for_which_there_is_no_thread_is_begun_when_there_is_one(
+    world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused: list[str] = []
+
+    def refuse_first(self: threading.Thread) -> None:
+        if self.name.startswith("reply-") and self.name != "reply-writer" and not refused:
+            refused.append(self.name)
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_first)
+    turn = Conversation.start(world.owner, "[[tokens=3;rate=100]] Hello", "c1")
+    made = wait_for_end(turn)
+    assert (len(refused), made.status, made.attempt) == (1, "completed", 1)
 
 
 @pytest.fixture

@@ -9,18 +9,21 @@ from pathlib import Path
 
 
 class Proxy:
-    """Takes connections on a TCP port and passes every byte on to a unix socket, as badly as its attributes say.
+    """Takes connections on a TCP port and passes every byte on to a unix socket or a port, as badly as its attributes
+    say.
 
     `latency_s` holds each piece back; `bytes_per_s` (0: no limit) makes the line narrow; `piece` is the most bytes that
     go at once; in a `black_hole` nothing moves, and nobody is told; `refuses` ends every new connection at once.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path | int) -> None:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_open = threading.Event()
         self.port = 0
+        self.num_bytes = 0
+        """How many went through, both ways together."""
         self.heal()
 
     def heal(self) -> None:
@@ -65,7 +68,7 @@ class Proxy:
             writer.transport.abort()
             return
         try:
-            onward_reader, onward = await asyncio.open_unix_connection(str(self._target))
+            onward_reader, onward = await self._reach()
         except OSError:
             writer.transport.abort()
             return
@@ -74,6 +77,11 @@ class Proxy:
             await asyncio.gather(self._pump(reader, onward), self._pump(onward_reader, writer))
         finally:
             self._writers -= {writer, onward}
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, int):
+            return await asyncio.open_connection("127.0.0.1", self._target)
+        return await asyncio.open_unix_connection(str(self._target))
 
     async def _pass_black_hole(self) -> None:
         while True:
@@ -89,6 +97,7 @@ class Proxy:
                     await asyncio.sleep(self.latency_s)
                 if self.bytes_per_s:
                     await asyncio.sleep(len(data) / self.bytes_per_s)
+                self.num_bytes += len(data)
                 writer.write(data)
                 await writer.drain()
         writer.close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from qwenweb.up.child import Child
 from qwenweb.up.postgres import Postgres
 from qwenweb.up.program import HttpProbe, Program
 from qwenweb.up.valkey import Valkey
@@ -48,13 +49,16 @@ class WideStack(RunningStack):
             REDIS_URL=f"redis://127.0.0.1:{self.lines['valkey'].port}/0",
             **env,
         )
-        self._env["QWENWEB_ORIGINS"] = f"{self.url},http://127.0.0.1:{self.second_port}"
+        self.lines["readers"] = Proxy(self.port)
+        self.lines["readers"].start()
+        self._env["QWENWEB_ORIGINS"] = ",".join(f"http://127.0.0.1:{port}" for port in self.ports)
         self._hands = ThreadPoolExecutor(1)
         self._others: dict[str, Program] = {}
 
     @property
     def ports(self) -> list[int]:
-        return [self.port, self.second_port]
+        """Of both web processes, and of the line to the first."""
+        return [self.port, self.second_port, self.lines["readers"].port]
 
     @property
     def django_env(self) -> dict[str, str]:
@@ -74,10 +78,10 @@ class WideStack(RunningStack):
         self.mend()
         self.wait_for_workers()
 
-    def wait_for_workers(self, num: int = 2, timeout_s: float = 60) -> None:
+    def wait_for_workers(self, num: int = 2, timeout_s: float = 120) -> None:
         deadline = time.monotonic() + timeout_s
         living = "state = 'ready' AND NOT is_draining AND beat_at > now() - interval '2 s'"
-        while self.sql(f"SELECT count(*) FROM chat_worker WHERE {living}") != [(num,)]:
+        while self.sql(f"SELECT count(*) >= {num} FROM chat_worker WHERE {living}") != [(True,)]:
             if time.monotonic() > deadline:
                 raise RuntimeError("The workers did not come.")
             self.mend()  # one that was told to end may have taken its time
@@ -95,14 +99,24 @@ class WideStack(RunningStack):
             with suppress(psutil.NoSuchProcess):
                 if child.status() == psutil.STATUS_STOPPED:
                     child.resume()
-        for server in (self.postgres, self.valkey, *self._others.values()):
-            if not server.is_running:
+        self._revive()
+
+    def revive(self, names: Iterable[str] = ()) -> None:
+        """Start again what nobody else does; no more than `names`, if there are any."""
+        self._hands.submit(self._revive, names).result()
+
+    def _revive(self, names: Iterable[str] = ()) -> None:
+        for name, server in self.servers.items():
+            if not server.is_running and (not names or name in names):
                 server.start()
+
+    @property
+    def servers(self) -> dict[str, Child]:
+        return {"postgres": self.postgres, "valkey": self.valkey, **self._others}
 
     def find(self, name: str) -> psutil.Process:
         """A process by its name in MARKS, or one of: second, second_web, postgres, valkey."""
-        servers = {"postgres": self.postgres, "valkey": self.valkey, **self._others}
-        if server := servers.get(name):
+        if server := self.servers.get(name):
             assert server.process
             return psutil.Process(server.process.pid)
         child = self.child(name)
@@ -111,6 +125,10 @@ class WideStack(RunningStack):
 
     def kill(self, name: str) -> None:
         self.find(name).kill()
+
+    def end(self, name: str) -> None:
+        """Kill one of `second`, `second_web`, `postgres`, `valkey`, and return when it is gone."""
+        self.servers[name].kill()
 
     def stop(self) -> int:
         self.mend()
