@@ -12,9 +12,10 @@ from uuid import UUID
 from django.db import connection
 from django.utils.translation import gettext as _
 
+from chat import usage_votes
 from chat.models import User
 from chat.models.histogram import percentile
-from chat.models.usage_sum import BEFORE_ALL, COLUMNS, LEDGER, RollUp, midnight, span, today
+from chat.models.usage_sum import BEFORE_ALL, COLUMNS, LEDGER, RollUp, UsageSum, midnight, span, today
 
 By = Literal["day", "user", "group", "model", "source"]
 UNUSED_DAYS = 30
@@ -35,8 +36,9 @@ class Filters:
     source: str = ""
 
     @property
-    def conditions(self) -> list[str]:
-        return [sql for name, sql in CONDITIONS.items() if getattr(self, name)]
+    def where(self) -> str:
+        conditions = [sql for name, sql in CONDITIONS.items() if getattr(self, name)]
+        return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Line:
     ttft: int | None = None
     num_stops: int = 0
     num_failures: int = 0
+    num_up: int = 0
+    num_down: int = 0
 
     def __post_init__(self) -> None:
         # Postgres gives histograms as decimals, which Python would round when it adds them.
@@ -94,30 +98,52 @@ class Jump:
 class Report:
     def __init__(self, filters: Filters) -> None:
         self.filters = filters
+        self._lines: dict[By, list[Line]] = {}
 
     def lines(self, by: By) -> list[Line]:
         """One line for each day of the period, used or not; else for each that used anything, the biggest first."""
-        if by == "day":
-            return self.days
-        found = [Line(*row) for row in _rows(self.filters, _by_sql(by, self.filters), by=by)]
-        found.sort(key=lambda line: (-line.tokens, str(line.key)))
-        return found
+        if by not in self._lines:
+            found = self._with_votes([Line(*row) for row in _rows(self.filters, _by_sql(by, self.filters), by=by)], by)
+            found.sort(key=lambda line: (-line.tokens, str(line.key)))
+            self._lines[by] = self._each_day(found) if by == "day" else found
+        return self._lines[by]
 
-    @cached_property
+    @property
     def days(self) -> list[Line]:
-        found = {row[0]: Line(*row) for row in _rows(self.filters, _by_sql("day", self.filters), by="day")}
+        return self.lines("day")
+
+    def _each_day(self, found: list[Line]) -> list[Line]:
+        by_day = {line.key: line for line in found}
         num_days = (self.filters.last - self.filters.first).days + 1
         days = [self.filters.first + timedelta(days=number) for number in range(num_days)]
-        return [found.get(day) or Line(day) for day in days]
+        return [by_day.get(day) or Line(day) for day in days]
+
+    def _with_votes(self, lines: list[Line], by: By) -> list[Line]:
+        """The lines with their thumbs, and one for each that got thumbs for earlier replies alone."""
+        by_key = {line.key: line for line in lines}
+        for key, num_up, num_down in usage_votes.by_key(*_key(by, self.filters), *self._votes):
+            by_key[key] = replace(by_key.get(key, Line(key)), num_up=num_up, num_down=num_down)
+        return list(by_key.values())
 
     @cached_property
-    def total(self) -> Line:
-        """All of the period. Not the sum of the groups: somebody may be in two."""
-        return sum_of("", self.days)
+    def verdicts(self) -> list[usage_votes.Verdict]:
+        return usage_votes.verdicts(*self._votes)
+
+    @property
+    def _votes(self) -> tuple[str, dict[str, Any]]:
+        """The condition and the parameters with which votes are looked up."""
+        params = _params(self.filters)
+        return self.filters.where, params | {"opens": midnight(self.filters.first)}
+
+    def total(self, by: By) -> Line:
+        """All of the period, from the lines that the table has. Not from groups: somebody may be in two."""
+        return sum_of("", self.lines("source" if by == "group" else by))
 
     @cached_property
     def biggest(self) -> list[tuple[UUID, int]]:
         """Everybody who used anything, with their tokens, the biggest first."""
+        if "user" in self._lines:
+            return [(line.key, line.tokens) for line in self._lines["user"] if line.num_replies]
         sql = f"SELECT user_id, sum({TOKENS})::bigint FROM usage {{where}} GROUP BY 1 ORDER BY 2 DESC, 1"
         return [(user_id, tokens) for user_id, tokens in _rows(self.filters, sql, by="user")]
 
@@ -170,26 +196,38 @@ def _rows(filters: Filters, sql: str, *, by: By, is_by_day: bool = False, **more
     """Ask `sql` of the relation `usage`: the roll-up where there is one, the ledger itself for the days after it.
 
     Of the roll-up the coarsest sums that can tell: everyone's where nobody is told apart, else whole months of each
-    person where no day is.
+    person where no day is, and a person's days over all models where neither model nor source is.
     """
     until = RollUp.is_done_until()
-    is_of_everyone = by not in {"user", "group"} and not filters.user and not filters.group
-    has_months = not is_of_everyone and by != "day" and not is_by_day
+    grain = _grain(filters, by)
+    has_months = grain != UsageSum.Grain.EVERYONE and by != "day" and not is_by_day
     months = _whole_months(filters.first, min(filters.last + timedelta(days=1), until)) if has_months else None
     params = {
-        **span(filters.first, filters.last),
-        **{field.name: getattr(filters, field.name) for field in fields(Filters)},
+        **_params(filters),
         "since": midnight(max(filters.first, min(until, filters.last + timedelta(days=1)))),
         "until": until,
-        "grain": "everyone" if is_of_everyone else "day",
+        "grain": grain,
         "months_since": months[0] if months else until,
         "months_before": months[1] if months else until,
         **more,
     }
-    where = f"WHERE {' AND '.join(filters.conditions)}" if filters.conditions else ""
     with connection.cursor() as cursor:
-        cursor.execute(USAGE + sql.format(where=where), params)
+        cursor.execute(USAGE + sql.format(where=filters.where), params)
         return list(cursor.fetchall())
+
+
+def _params(filters: Filters) -> dict[str, Any]:
+    """What the conditions and the span of the filters ask for; members one by one, so that Postgres looks up those."""
+    members = User.objects.filter(groups=filters.group).values_list("id", flat=True) if filters.group else ()
+    values = {field.name: getattr(filters, field.name) for field in fields(Filters)}
+    return {**span(filters.first, filters.last), **values, "members": list(members)}
+
+
+def _grain(filters: Filters, by: By) -> UsageSum.Grain:
+    if by not in {"user", "group"} and not filters.user and not filters.group:
+        return UsageSum.Grain.EVERYONE
+    is_of_all_models = by not in {"model", "source"} and not filters.model and not filters.source
+    return UsageSum.Grain.PERSON if is_of_all_models else UsageSum.Grain.DAY
 
 
 def _whole_months(first: date, before: date) -> tuple[date, date] | None:
@@ -199,10 +237,14 @@ def _whole_months(first: date, before: date) -> tuple[date, date] | None:
 
 
 def _by_sql(by: By, filters: Filters) -> str:
-    key, join = KEYS[by]
-    if by == "group" and filters.group:
-        join += " AND auth_group.id = %(group)s"
+    key, join = _key(by, filters)
     return f"SELECT {key}, {SUMS} FROM usage {join} {{where}} GROUP BY 1"
+
+
+def _key(by: By, filters: Filters) -> tuple[str, str]:
+    """The expression that tells the lines apart, and what it has to be joined with."""
+    key, join = KEYS[by]
+    return key, f"{join} AND auth_group.id = %(group)s" if by == "group" and filters.group else join
 
 
 KEYS = {
@@ -218,7 +260,7 @@ KEYS = {
 }
 
 CONDITIONS = {
-    "group": "usage.user_id IN (SELECT user_id FROM chat_user_groups WHERE group_id = %(group)s)",
+    "group": "usage.user_id = ANY(%(members)s)",
     "user": "usage.user_id = %(user)s",
     "model": "model = %(model)s",
     "source": "source = %(source)s",

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from chat.chart import Chart
 from chat.ledger import Closing
-from chat.models import Audit, UsageRecord, User
+from chat.models import Audit, Feedback, UsageRecord, User
 from chat.spreadsheet import csv_file
 from chat.usage_form import UsageForm
 from chat.usage_report import By, Report, models_used, names_of
@@ -55,6 +55,8 @@ def usage(request: HttpRequest) -> HttpResponse:
         "top": _top(report),
         "jumps": report.jumps(),
         "unused": report.unused_seats(),
+        "reasons": Feedback.Reason.labels,
+        "verdicts": report.verdicts,
     }
     return render(request, "admin/usage.html", context)
 
@@ -64,11 +66,31 @@ def usage_csv(request: HttpRequest) -> HttpResponseBase:
     """The table of the page, as it stands there."""
     form = UsageForm(request.GET)
     if not form.is_valid():
-        return HttpResponse("\n".join(form.errors.as_text().splitlines()), status=422, content_type="text/plain")
+        return _no_file(form)
     filters = form.filters()
     head, rows = Table(Report(filters), _by(form), form.cleaned_data["sort"]).file()
     Audit.enter(cast(User, request.user), "usage.exported", request=request, query=request.GET.urlencode())
     return csv_file(f"usage-{filters.first}-{filters.last}.csv", head, rows)
+
+
+@require_safe
+def feedback_csv(request: HttpRequest) -> HttpResponseBase:
+    """The thumbs by model and revision, as the page shows them."""
+    form = UsageForm(request.GET)
+    if not form.is_valid():
+        return _no_file(form)
+    filters = form.filters()
+    head = [_("Model"), _("Revision"), _("Thumbs up"), _("Thumbs down"), _("Up, %"), *map(str, Feedback.Reason.labels)]
+    rows = [
+        [verdict.model, verdict.revision, verdict.num_up, verdict.num_down, verdict.percent_up, *verdict.reasons]
+        for verdict in Report(filters).verdicts
+    ]
+    Audit.enter(cast(User, request.user), "feedback.exported", request=request, query=request.GET.urlencode())
+    return csv_file(f"feedback-{filters.first}-{filters.last}.csv", head, rows)
+
+
+def _no_file(form: UsageForm) -> HttpResponse:
+    return HttpResponse("\n".join(form.errors.as_text().splitlines()), status=422, content_type="text/plain")
 
 
 @require_safe

@@ -15,5 +15,6 @@ urlpatterns = [
     path("usage/", guarded(usage.usage), name="usage_review"),
     path("usage.csv", guarded(usage.usage_csv), name="usage_review_csv"),
     path("usage/.csv", RedirectView.as_view(pattern_name="usage_review_csv", query_string=True)),
+    path("usage/feedback.csv", guarded(usage.feedback_csv), name="feedback_review_csv"),
     path("ledger/", guarded(usage.ledger), name="ledger"),
 ]

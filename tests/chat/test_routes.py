@@ -117,6 +117,7 @@ RULES: dict[str, Rule] = {
     "readyz": PUBLIC,
     "usage_review": REVIEW,
     "usage_review_csv": REVIEW,
+    "feedback_review_csv": REVIEW,
     "admin/usage/.csv": PUBLIC,  # leads to usage_review_csv, and looks nothing up
     "ledger": REVIEW,
     "workers": REVIEW,
