@@ -37,7 +37,8 @@ def by_key(key: str, join: str, where: str, params: Mapping[str, Any]) -> list[t
 def verdicts(where: str, params: Mapping[str, Any]) -> list[Verdict]:
     """The models by name, the revision with most votes first."""
     sql = f"SELECT model, revision, {UP}, {DOWN}, {REASONS} FROM usage {where} GROUP BY 1, 2"
-    return [Verdict(*row[:4], row[4:]) for row in _rows(f"{sql} ORDER BY 1, count(*) DESC, 2", params)]
+    found = _rows(f"{sql} ORDER BY 1, count(*) DESC, 2", params)
+    return [Verdict(model, revision, up, down, tuple(reasons)) for model, revision, up, down, *reasons in found]
 
 
 def _rows(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:

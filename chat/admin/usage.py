@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from chat.chart import Chart
 from chat.ledger import Closing
 from chat.models import Audit, Feedback, UsageRecord, User
-from chat.spreadsheet import csv_file
+from chat.spreadsheet import Cell, csv_file
 from chat.usage_form import UsageForm
 from chat.usage_report import By, Report, models_used, names_of
 from chat.usage_table import TITLES, Row, Table
@@ -81,7 +81,7 @@ def feedback_csv(request: HttpRequest) -> HttpResponseBase:
         return _no_file(form)
     filters = form.filters()
     head = [_("Model"), _("Revision"), _("Thumbs up"), _("Thumbs down"), _("Up, %"), *map(str, Feedback.Reason.labels)]
-    rows = [
+    rows: list[list[Cell]] = [
         [verdict.model, verdict.revision, verdict.num_up, verdict.num_down, verdict.percent_up, *verdict.reasons]
         for verdict in Report(filters).verdicts
     ]

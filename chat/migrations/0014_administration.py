@@ -1,3 +1,7 @@
+import chat.models.ids
+import django.db.models.deletion
+import django.utils.timezone
+from django.conf import settings
 from django.db import migrations, models
 
 SUM_UP_AGAIN = "DELETE FROM chat_usagesum; DELETE FROM chat_workerday; UPDATE chat_rollup SET until = NULL"
@@ -32,5 +36,42 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="feedback", index=models.Index(fields=["created_at"], name="feedback_by_time")
+        ),
+        migrations.CreateModel(
+            name='Banner',
+            fields=[
+                ('id', models.UUIDField(default=chat.models.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('level', models.CharField(choices=[('info', 'Information'), ('warning', 'Warning'), ('error', 'Error: nobody can dismiss it')], default='info', max_length=7, verbose_name='level')),
+                ('text', models.TextField(help_text='Plain text; addresses become links.', max_length=1000, verbose_name='text')),
+                ('audience', models.CharField(choices=[('everyone', 'Everyone'), ('admins', 'Administrators and auditors')], default='everyone', max_length=8, verbose_name='who sees it')),
+                ('starts_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='start')),
+                ('ends_at', models.DateTimeField(blank=True, help_text='Empty: until it is deleted.', null=True, verbose_name='end')),
+                ('dismissed_by', models.ManyToManyField(editable=False, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'banner',
+                'verbose_name_plural': 'banners',
+                'constraints': [models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='banner_ends_after_its_start', violation_error_message='The end comes before the start.')],
+            },
+        ),
+        migrations.CreateModel(
+            name='GlassBreak',
+            fields=[
+                ('id', models.UUIDField(default=chat.models.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('reader_name', models.CharField(max_length=254, verbose_name='reader')),
+                ('conversation_id', models.UUIDField(blank=True, null=True, verbose_name='chat')),
+                ('reason', models.CharField(max_length=500, verbose_name='reason')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='from')),
+                ('expires_at', models.DateTimeField(verbose_name='until')),
+                ('ended_at', models.DateTimeField(null=True, verbose_name='ended')),
+                ('acknowledged_at', models.DateTimeField(null=True, verbose_name='the person knows since')),
+                ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('reader', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'reading of chats',
+                'verbose_name_plural': 'reading of chats',
+                'indexes': [models.Index(condition=models.Q(('acknowledged_at', None)), fields=['person'], name='glass_break_untold')],
+            },
         ),
     ]

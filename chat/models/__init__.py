@@ -1,9 +1,11 @@
 from chat.models.audit import Audit
+from chat.models.banner import Banner
 from chat.models.conversation import Conversation, Turn, Window
 from chat.models.fair_share import FairShare
 from chat.models.feedback import Feedback
 from chat.models.folder import Folder
 from chat.models.generation import Generation
+from chat.models.glass_break import GlassBreak
 from chat.models.invitation import Invitation
 from chat.models.message import Message
 from chat.models.quota import Quota, QuotaSpent
@@ -19,11 +21,13 @@ from chat.refused import Refused
 
 __all__ = [
     "Audit",
+    "Banner",
     "Conversation",
     "FairShare",
     "Feedback",
     "Folder",
     "Generation",
+    "GlassBreak",
     "Invitation",
     "Message",
     "Quota",
