@@ -74,4 +74,31 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('acknowledged_at', None)), fields=['person'], name='glass_break_untold')],
             },
         ),
+        migrations.AddField(
+            model_name='sharelink',
+            name='groups',
+            field=models.ManyToManyField(blank=True, related_name='+', to='auth.group'),
+        ),
+        migrations.CreateModel(
+            name='GroupRule',
+            fields=[
+                ('group', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='rule', serialize=False, to='auth.group')),
+                ('weight', models.FloatField(default=1, help_text='With 2 somebody gets twice the time of the devices before they wait behind others.', verbose_name='weight in the queue')),
+            ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('weight__gt', 0)), name='group_rule_has_a_weight')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ModelAccess',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('model', models.CharField(help_text='Its name, as people choose it.', max_length=200, unique=True, verbose_name='model')),
+                ('groups', models.ManyToManyField(blank=True, help_text='Without any, nobody may ask it.', related_name='+', to='auth.group', verbose_name='groups')),
+            ],
+            options={
+                'verbose_name': 'model for some groups',
+                'verbose_name_plural': 'models for some groups',
+            },
+        ),
     ]

@@ -6,8 +6,10 @@ from chat.models.feedback import Feedback
 from chat.models.folder import Folder
 from chat.models.generation import Generation
 from chat.models.glass_break import GlassBreak
+from chat.models.group_rule import GroupRule
 from chat.models.invitation import Invitation
 from chat.models.message import Message
+from chat.models.model_access import ModelAccess
 from chat.models.quota import Quota, QuotaSpent
 from chat.models.session import Session
 from chat.models.setup_link import SetupLink
@@ -28,8 +30,10 @@ __all__ = [
     "Folder",
     "Generation",
     "GlassBreak",
+    "GroupRule",
     "Invitation",
     "Message",
+    "ModelAccess",
     "Quota",
     "QuotaSpent",
     "Refused",

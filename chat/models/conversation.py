@@ -265,7 +265,7 @@ class Conversation(Organised):
 
     def _insert(self, message: Message, client_id: str, *, is_new_message: bool, **how: Any) -> Turn:
         """Write a turn, all of it or nothing (I1); the unique client id makes a repeat lose and find the first (I2)."""
-        Worker.refuse_unknown(how.get("asked_model", ""))
+        Worker.refuse_unknown(how.get("asked_model", ""), self.owner_id)
         reply = Message(conversation=self, parent=message, role=Message.Role.ASSISTANT)
         generation = Generation(message=reply, requested_by_id=self.owner_id, client_id=client_id, **how)
         self.active_leaf, self.last_active_at = reply, timezone.now()

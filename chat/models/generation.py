@@ -220,6 +220,8 @@ class Generation(Again):
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
         ended_early = type(self).objects.filter(early | cut, id=self.id)
+        if ended_early.exists():
+            Worker.refuse_unknown(self.asked_model, self.requested_by_id)
         if self._queue_again(ended_early):
             hints.wake()
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)

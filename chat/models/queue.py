@@ -2,9 +2,9 @@
 
 It is deficit round robin without stored counters. A person's account is the time on the devices that the person had
 lately; each reply at work, and each that waits before another, is charged a quantum in advance, and settled with its
-end. Who has the smallest account for their weight is next. A class of replies goes before the next as long as the
-others get their least share: one that has less goes first for as many replies as bring it there. What was handed over
-goes before all: people see it stand still.
+end. Who has the smallest account for their weight is next; the weight is their own times the largest of their groups.
+A class of replies goes before the next as long as the others get their least share: one that has less goes first for
+as many replies as bring it there. What was handed over goes before all: people see it stand still.
 """
 
 from __future__ import annotations
@@ -86,18 +86,29 @@ ORDER = """
                    PARTITION BY requested_by_id, priority ORDER BY handed_over_at IS NULL, queued_at, id
                ) AS nth
         FROM chat_generation
-        WHERE status = 'queued' AND (%(worker)s::uuid IS NULL OR asked_model = '' OR EXISTS (
+        WHERE status = 'queued' AND (%(worker)s::uuid IS NULL OR EXISTS (
             SELECT FROM chat_worker worker
             WHERE worker.id = %(worker)s::uuid AND (worker.model = asked_model OR worker.adapters ? asked_model)
+        ) OR asked_model = '' AND NOT EXISTS (
+            SELECT FROM chat_modelaccess access JOIN chat_worker worker USING (model)
+            WHERE worker.id = %(worker)s::uuid AND NOT EXISTS (
+                SELECT FROM chat_modelaccess_groups permitted JOIN chat_user_groups USING (group_id)
+                WHERE permitted.modelaccess_id = access.id AND user_id = requested_by_id
+            )
         ))
+    ), of_groups AS (
+        SELECT user_id, max(coalesce(rule.weight, 1)) AS weight
+        FROM chat_user_groups LEFT JOIN chat_grouprule rule USING (group_id)
+        WHERE user_id IN (SELECT requested_by_id FROM waiting) GROUP BY 1
     ), charged AS (
         SELECT id, waiting.priority, queued_at, is_new,
                nth + coalesce(running.num, 0) > %(most_running)s AS is_too_many,
                (coalesce(account.used_s, 0) + (nth + coalesce(running.num, 0)) * %(quantum)s)
-               / coalesce(account.weight, 1) AS account_s
+               / coalesce(account.weight, 1) / coalesce(of_groups.weight, 1) AS account_s
         FROM waiting
         LEFT JOIN running USING (requested_by_id, priority)
         LEFT JOIN account ON account.user_id = requested_by_id
+        LEFT JOIN of_groups ON of_groups.user_id = requested_by_id
     ), in_class AS (
         SELECT *, row_number() OVER (
             PARTITION BY priority ORDER BY is_too_many, is_new, account_s, queued_at, id

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -10,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.ids import uuid7
+from chat.models.model_access import ModelAccess
 from chat.refused import Refused
 
 
@@ -125,8 +127,12 @@ class Worker(models.Model):
         return bool(me.values_list("is_draining", flat=True).first())
 
     @classmethod
-    def offers(cls) -> list[Offer]:
-        """The models that workers serve, or served in the last day: those of living workers first, each once."""
+    def offers(cls, user_id: UUID | None = None) -> list[Offer]:
+        """The models that workers serve, or served in the last day: those of living workers first, each once.
+
+        With a person, those only that they may ask.
+        """
+        closed = ModelAccess.closed_to(user_id) if user_id else frozenset()
         known = cls.objects.filter(beat_at__gt=Now() - timedelta(days=1)).exclude(model="")
         is_live = models.Q(beat_at__gt=Now() - cls.lease()) & ~models.Q(state=cls.State.STOPPED)
         offers: dict[str, Offer] = {}
@@ -134,19 +140,27 @@ class Worker(models.Model):
             for name in (worker.model, *worker.adapters):
                 if name not in offers or (worker.is_live and not offers[name].is_online):
                     offers[name] = worker._offer(name, is_online=worker.is_live)
-        return sorted(
-            offers.values(), key=lambda offer: (not offer.is_online, offer.base, offer.is_adapter, offer.name)
-        )
+        open_ones = [offer for offer in offers.values() if closed.isdisjoint({offer.name, offer.base})]
+        return sorted(open_ones, key=lambda offer: (not offer.is_online, offer.base, offer.is_adapter, offer.name))
 
     def _offer(self, name: str, *, is_online: bool) -> Offer:
         speed = self.tokens_per_s if is_online else 0
         return Offer(name, self.model, self.has_thinking, self.context_length, speed, is_online)
 
     @classmethod
-    def refuse_unknown(cls, model: str) -> None:
-        """Raise Refused for a model that no worker served in the last day: nobody would take up what asks for it."""
-        if model and model not in {offer.name for offer in cls.offers()}:
-            raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
+    def refuse_unknown(cls, model: str, user_id: UUID) -> None:
+        """Raise Refused for what no worker would take up: a model that none served in the last day, or one that this
+        person may not ask; without a name, when all of them are such."""
+        if not model and not ModelAccess.closed_to(user_id):
+            return
+        known, offered = cls.offers(), cls.offers(user_id)
+        if not model and known and not offered:
+            raise Refused(gettext("No model here is for your groups. Ask your administrator."))
+        if not model or model in {offer.name for offer in offered}:
+            return
+        if model in {offer.name for offer in known}:
+            raise Refused(gettext("The model “{name}” is for other groups. Choose another one.").format(name=model))
+        raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
 
     def fail(self, notice: str) -> None:
         """Say why this worker comes to its end; no beat, so that its lease runs out."""

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from chat.models import Generation, Worker
+from chat.models import Generation, User, Worker
 from chat.models.worker import Offer
 from chat.stages import model_notice
 from chat.views.signed_in import Request, signed_in
@@ -51,13 +51,13 @@ class ModelStatus(NamedTuple):
 @signed_in
 def model(request: Request) -> HttpResponse:
     """The page asks here until the model is ready; it says what is chosen on it."""
-    status = model_status(None)._replace(chosen=request.GET.get("model", ""))
+    status = model_status(None, request.user)._replace(chosen=request.GET.get("model", ""))
     return render(request, "chat/model.html", {"model": status, "is_update": True})
 
 
-def model_status(last: Generation | None) -> ModelStatus:
-    """The models as the page shows them, set as the reply `last` was asked for."""
-    offers = Worker.offers()
+def model_status(last: Generation | None, user: User) -> ModelStatus:
+    """The models as the page shows them to a person, set as the reply `last` was asked for."""
+    offers = Worker.offers(user.id)
     name = next((offer.base for offer in offers if offer.is_online), settings.MODEL.rpartition("/")[2])
     if len({offer.base for offer in offers}) > 1:
         name = _("Whichever is free")

@@ -97,7 +97,7 @@ def page(
         "messages": window.messages,
         "earlier": window.earlier,
         "chats": chat_list(request),
-        "model": model_status(last or Conversation.last_asked(request.user)),
+        "model": model_status(last or Conversation.last_asked(request.user), request.user),
         "suggestions": SUGGESTIONS,
         "unsent": Message(role=Message.Role.USER),
         "client_id": uuid4(),
