@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.signing import BadSignature, TimestampSigner
-from django.db.models import Model, QuerySet
+from django.db.models import Exists, Model, QuerySet
 from django.http import Http404
 
 from chat.models import Banner, Conversation, Folder, Generation, GlassBreak, Message, ShareLink, ShareRevision, User
@@ -129,6 +129,12 @@ def glass_break(reader: User, glass_break_id: UUID) -> GlassBreak:
 def glass_break_of(person: User, glass_break_id: UUID) -> GlassBreak:
     """One that this person is told of."""
     return _only(GlassBreak.objects.select_related("person").filter(person=person, id=glass_break_id))
+
+
+def all_of(reader: User, person: User) -> User:
+    """A person all of whose chats this administrator may read just now: the glass is broken over all of them."""
+    theirs = GlassBreak.objects.open().filter(reader=reader, person=person, conversation_id=None)
+    return _only(User.objects.filter(Exists(theirs), id=person.id))
 
 
 def conversations_behind(glass: GlassBreak) -> QuerySet[Conversation]:

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from chat.models import Conversation, Message, RollUp
 from chat.sessions import SessionStore
+from chat.models import Conversation, Message, RollUp, retention
 from chat.sweeper import rescue_orphans
 
 
@@ -26,6 +27,11 @@ def sweep() -> None:
 @shared_task
 def roll_up() -> None:
     RollUp.go_on()
+
+
+@shared_task
+def remove_unused() -> None:
+    retention.remove_unused()
 
 
 @shared_task

@@ -224,6 +224,8 @@ CELERY_BEAT_SCHEDULE = {
     # A sweep that waited longer than its period is stale: the next one does the same work.
     "sweep": {"task": "chat.tasks.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S, "queue": "default"}},
     "roll-up": {"task": "chat.tasks.roll_up", "schedule": 600.0, "options": {"expires": 600, "queue": "default"}},
+    # Each hour and not each day: a schedule in memory that waits for a day waits for ever on a server restarted daily.
+    "retention": {"task": "chat.tasks.remove_unused", "schedule": 3600.0, "options": {"queue": "default"}},
     "clear-sessions": {"task": "chat.tasks.clear_sessions", "schedule": 86400.0, "options": {"queue": "default"}},
 }
 

@@ -17,12 +17,13 @@ from chat.models import GroupRule, User
 
 admin.site.unregister(Group)
 
-RULES = ("weight",)
+RULES = ("weight", "keep_days")
 
 
 def field(name: str, **how: Any) -> Any:
     """A rule's own field for the form of its group; left empty, it is the rule's default."""
-    return GroupRule._meta.get_field(name).formfield(required=False, **how)
+    known: Any = GroupRule._meta.get_field(name)
+    return known.formfield(required=False, **how)
 
 
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -34,6 +35,7 @@ class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
     )
 
     weight = field("weight", min_value=GroupRule.LEAST_WEIGHT)
+    keep_days = field("keep_days", min_value=1)
 
     class Meta:
         model = Group
@@ -43,7 +45,9 @@ class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             rule = GroupRule.objects.filter(group=self.instance).first() or GroupRule()
-            self.initial |= {"members": self.instance.user_set.all(), "weight": rule.weight}
+            self.fields["members"].initial = self.instance.user_set.all()
+            for name in RULES:
+                self.fields[name].initial = getattr(rule, name)
 
 
 @admin.register(Group)
@@ -64,5 +68,6 @@ class GroupAdmin(Audited):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         form.instance.user_set.set(form.cleaned_data["members"])
-        values = {name: form.cleaned_data[name] or GroupRule._meta.get_field(name).get_default() for name in RULES}
+        default = GroupRule()
+        values = {name: form.cleaned_data[name] or getattr(default, name) for name in RULES}
         GroupRule.objects.update_or_create(group=form.instance, defaults=values)

@@ -84,6 +84,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('group', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='rule', serialize=False, to='auth.group')),
                 ('weight', models.FloatField(default=1, help_text='With 2 somebody gets twice the time of the devices before they wait behind others.', verbose_name='weight in the queue')),
+                ('keep_days', models.PositiveIntegerField(blank=True, help_text='Chats in which nothing is asked for so long are deleted, but for pinned ones. Empty: no rule.', null=True, verbose_name='days that chats are kept')),
             ],
             options={
                 'constraints': [models.CheckConstraint(condition=models.Q(('weight__gt', 0)), name='group_rule_has_a_weight')],

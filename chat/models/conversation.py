@@ -225,15 +225,17 @@ class Conversation(Organised):
         self.save(update_fields=["title", "has_manual_title"])
         hints.conversation_changed(self.owner_id, self.id)
 
-    def remove(self) -> None:
-        """Delete the conversation with everything in it; replies still being written are stopped."""
+    def remove(self) -> dict[str, int]:
+        """Delete the conversation with everything in it; replies still being written are stopped. How many rows of
+        each model that were."""
         with transaction.atomic():
             running = list(Generation.objects.running().filter(message__conversation=self).values_list("id", flat=True))
             owner_id, conversation_id = self.owner_id, self.id
-            self.delete()
+            _, rows = self.delete()
         for generation_id in running:
             hints.stop(generation_id)
         hints.conversation_changed(owner_id, conversation_id)
+        return rows
 
     @classmethod
     def _accepted(cls, text: str) -> str:

@@ -16,6 +16,12 @@ class GroupRule(models.Model):
         default=1,
         help_text=_("With 2 somebody gets twice the time of the devices before they wait behind others."),
     )
+    keep_days = models.PositiveIntegerField(
+        _("days that chats are kept"),
+        null=True,
+        blank=True,
+        help_text=_("Chats in which nothing is asked for so long are deleted, but for pinned ones. Empty: no rule."),
+    )
 
     class Meta:
         constraints = (models.CheckConstraint(condition=models.Q(weight__gt=0), name="group_rule_has_a_weight"),)
