@@ -127,7 +127,7 @@ class PersonAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
         kept = [_("The only active administrator stays.") for person in objs if person.is_last_admin()]
         return *found, [*protected, *kept]
 
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[User]) -> list[LogEntry]:
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[LogEntry]:
         """Without a line of its own in the audit log: that of the erasure is there, and names nobody."""
         return super(Audited, self).log_deletions(request, queryset)
 

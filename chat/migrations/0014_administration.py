@@ -102,4 +102,21 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'models for some groups',
             },
         ),
+        migrations.CreateModel(
+            name='ModerationRule',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(help_text='People read it when it refuses.', max_length=60, unique=True, verbose_name='name')),
+                ('pattern', models.CharField(help_text='A regular expression; large and small letters are the same.', max_length=500, verbose_name='pattern')),
+                ('side', models.CharField(choices=[('messages', 'Messages'), ('replies', 'Replies'), ('both', 'Messages and replies')], default='both', max_length=8, verbose_name='where')),
+                ('action', models.CharField(choices=[('refuse', 'Refuse: the message is not sent, the reply ends there'), ('replace', 'Replace what was found'), ('mark', 'Note it in the audit log alone')], default='mark', max_length=7, verbose_name='what is done')),
+                ('replacement', models.CharField(blank=True, default='***', max_length=100, verbose_name='replacement')),
+                ('is_active', models.BooleanField(default=True, verbose_name='active')),
+            ],
+            options={
+                'verbose_name': 'moderation rule',
+                'verbose_name_plural': 'moderation rules',
+                'ordering': ('id',),
+            },
+        ),
     ]

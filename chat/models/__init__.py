@@ -10,6 +10,7 @@ from chat.models.group_rule import GroupRule
 from chat.models.invitation import Invitation
 from chat.models.message import Message
 from chat.models.model_access import ModelAccess
+from chat.models.moderation_rule import ModerationRule
 from chat.models.quota import Quota, QuotaSpent
 from chat.models.session import Session
 from chat.models.setup_link import SetupLink
@@ -34,6 +35,7 @@ __all__ = [
     "Invitation",
     "Message",
     "ModelAccess",
+    "ModerationRule",
     "Quota",
     "QuotaSpent",
     "Refused",

@@ -17,6 +17,7 @@ from chat.models.generation import Generation
 from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
+from chat.models.moderation_rule import ModerationRule
 from chat.models.organised import Organised
 from chat.models.quota import Quota
 from chat.models.tree import Tree
@@ -95,7 +96,7 @@ class Conversation(Organised):
 
         `how` is what is asked of the model: fields of the generation.
         """
-        text = cls._accepted(text)
+        text = cls._accepted(text, owner.id)
         conversation = cls(owner=owner, title=title_from(text), folder=folder)
         if is_temporary:
             conversation.expires_at = timezone.now() + cls.TEMPORARY_FOR
@@ -107,7 +108,7 @@ class Conversation(Organised):
         Raises Refused for a blank or over-long text, and while the reply above is still being written. Below a message
         from which the conversation went on, as a page that is out of date sends it, a branch begins.
         """
-        text = self._accepted(text)
+        text = self._accepted(text, self.owner_id)
         above = parent or self.active_leaf_id
         is_branch = above != self.active_leaf_id
         leaf = self.messages.select_related("generation").filter(id=above).first() if above else None
@@ -123,7 +124,7 @@ class Conversation(Organised):
 
     def edit(self, message: Message, text: str, client_id: str) -> Turn:
         """Ask anew in other words: a version beside the message, with a reply of its own; nothing is overwritten."""
-        return self._add_turn(self._accepted(text), client_id, parent=message.parent)
+        return self._add_turn(self._accepted(text, self.owner_id), client_id, parent=message.parent)
 
     def reply_again(self, message: Message, client_id: str, **how: Any) -> Turn:
         """Another reply to a message of this conversation, beside the earlier ones; `how` is for its generation."""
@@ -238,7 +239,7 @@ class Conversation(Organised):
         return rows
 
     @classmethod
-    def _accepted(cls, text: str) -> str:
+    def _accepted(cls, text: str, author_id: UUID) -> str:
         text = clean_text(text).strip()
         if not any(character.isprintable() and not character.isspace() for character in text):
             raise Refused(_("Write something first."))
@@ -246,7 +247,7 @@ class Conversation(Organised):
             words = _("This message has {number:,} characters; it can have {most:,}. Send it in parts.")
             raise Refused(words.format(number=len(text), most=cls.MESSAGE_LENGTH))
         refuse_over_long(text)
-        return text
+        return ModerationRule.checked_message(text, author_id)
 
     def _add_turn(self, text: str, client_id: str, parent: Message | None, **how: Any) -> Turn:
         message = Message(conversation=self, parent=parent, role=Message.Role.USER, text=text)

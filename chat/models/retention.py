@@ -36,7 +36,7 @@ def remove_unused() -> int:
             removed += remove(conversation)
             num_chats += 1
         if removed:
-            Audit.enter(None, "retention.removed", owner, **removed)
+            Audit.enter(None, "retention.removed", owner, None, **removed)
     return num_chats
 
 
