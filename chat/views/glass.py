@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 from uuid import UUID
 
+from django.contrib.admin import site
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -25,8 +27,9 @@ def glass_break(request: HttpRequest, glass_break_id: UUID) -> HttpResponse:
     chats = access.conversations_behind(glass).order_by("-id")
     if before := _id(request, "before"):
         chats = chats.filter(id__lt=before)
-    context = _page(list(chats[: CHATS_SHOWN + 1]), CHATS_SHOWN)
-    return render(request, "admin/glass.html", {**context, "glass": glass})
+    context = {**site.each_context(request), **_page(list(chats[: CHATS_SHOWN + 1]), CHATS_SHOWN), "glass": glass}
+    title = _("Chats of {person}").format(person=glass.person.email)
+    return render(request, "admin/glass.html", {**context, "title": title})
 
 
 @require_safe

@@ -21,7 +21,9 @@ from tests.conftest import World
 Action, Side = ModerationRule.Action, ModerationRule.Side
 
 
-def rule(name: str, pattern: str, action: Action, side: Side = Side.BOTH, **fields: Any) -> ModerationRule:
+def rule(
+    name: str, pattern: str, action: ModerationRule.Action, side: str = Side.BOTH, **fields: Any
+) -> ModerationRule:
     return ModerationRule.objects.create(name=name, pattern=pattern, action=action, side=side, **fields)
 
 
