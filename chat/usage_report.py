@@ -103,7 +103,7 @@ class Report:
     def lines(self, by: By) -> list[Line]:
         """One line for each day of the period, used or not; else for each that used anything, the biggest first."""
         if by not in self._lines:
-            found = self._with_votes([Line(*row) for row in _rows(self.filters, _by_sql(by, self.filters), by=by)], by)
+            found = self._of_groups() if by == "group" else self._found(by)
             found.sort(key=lambda line: (-line.tokens, str(line.key)))
             self._lines[by] = self._each_day(found) if by == "day" else found
         return self._lines[by]
@@ -118,12 +118,27 @@ class Report:
         days = [self.filters.first + timedelta(days=number) for number in range(num_days)]
         return [by_day.get(day) or Line(day) for day in days]
 
-    def _with_votes(self, lines: list[Line], by: By) -> list[Line]:
+    def _found(self, by: By) -> list[Line]:
         """The lines with their thumbs, and one for each that got thumbs for earlier replies alone."""
-        by_key = {line.key: line for line in lines}
-        for key, num_up, num_down in usage_votes.by_key(*_key(by, self.filters), *self._votes):
+        sql = f"SELECT {KEYS[by]}, {SUMS} FROM usage {{where}} GROUP BY 1"
+        by_key = {row[0]: Line(*row) for row in _rows(self.filters, sql, by=by)}
+        for key, num_up, num_down in usage_votes.by_key(KEYS[by], *self._votes):
             by_key[key] = replace(by_key.get(key, Line(key)), num_up=num_up, num_down=num_down)
         return list(by_key.values())
+
+    def _of_groups(self) -> list[Line]:
+        """What the members of each group used; who is in two is in both."""
+        memberships = User.groups.through.objects.values_list("user_id", "group__name")
+        if self.filters.group:
+            memberships = memberships.filter(group=self.filters.group)
+        names: dict[UUID, list[str]] = {}
+        for user_id, name in memberships:
+            names.setdefault(user_id, []).append(name)
+        members: dict[str, list[Line]] = {}
+        for line in self.lines("user"):
+            for name in names.get(line.key, [""]):
+                members.setdefault(name, []).append(line)
+        return [sum_of(name, lines) for name, lines in members.items()]
 
     @cached_property
     def verdicts(self) -> list[usage_votes.Verdict]:
@@ -136,8 +151,8 @@ class Report:
         return self.filters.where, params | {"opens": midnight(self.filters.first)}
 
     def total(self, by: By) -> Line:
-        """All of the period, from the lines that the table has. Not from groups: somebody may be in two."""
-        return sum_of("", self.lines("source" if by == "group" else by))
+        """All of the period, from the lines that the table has; of groups from their members, who may be in two."""
+        return sum_of("", self.lines("user" if by == "group" else by))
 
     @cached_property
     def biggest(self) -> list[tuple[UUID, int]]:
@@ -217,14 +232,15 @@ def _rows(filters: Filters, sql: str, *, by: By, is_by_day: bool = False, **more
 
 
 def _params(filters: Filters) -> dict[str, Any]:
-    """What the conditions and the span of the filters ask for; members one by one, so that Postgres looks up those."""
-    members = User.objects.filter(groups=filters.group).values_list("id", flat=True) if filters.group else ()
-    values = {field.name: getattr(filters, field.name) for field in fields(Filters)}
-    return {**span(filters.first, filters.last), **values, "members": list(members)}
+    """What the conditions and the span of the filters ask for."""
+    return {
+        **span(filters.first, filters.last),
+        **{field.name: getattr(filters, field.name) for field in fields(Filters)},
+    }
 
 
 def _grain(filters: Filters, by: By) -> UsageSum.Grain:
-    if by not in {"user", "group"} and not filters.user and not filters.group:
+    if by != "user" and not filters.user and not filters.group:
         return UsageSum.Grain.EVERYONE
     is_of_all_models = by not in {"model", "source"} and not filters.model and not filters.source
     return UsageSum.Grain.PERSON if is_of_all_models else UsageSum.Grain.DAY
@@ -236,31 +252,11 @@ def _whole_months(first: date, before: date) -> tuple[date, date] | None:
     return (since, before.replace(day=1)) if since < before.replace(day=1) else None
 
 
-def _by_sql(by: By, filters: Filters) -> str:
-    key, join = _key(by, filters)
-    return f"SELECT {key}, {SUMS} FROM usage {join} {{where}} GROUP BY 1"
-
-
-def _key(by: By, filters: Filters) -> tuple[str, str]:
-    """The expression that tells the lines apart, and what it has to be joined with."""
-    key, join = KEYS[by]
-    return key, f"{join} AND auth_group.id = %(group)s" if by == "group" and filters.group else join
-
-
-KEYS = {
-    "day": ("day", ""),
-    "user": ("usage.user_id", ""),
-    "model": ("model", ""),
-    "source": ("source", ""),
-    "group": (
-        "coalesce(auth_group.name, '')",
-        """LEFT JOIN chat_user_groups AS membership ON membership.user_id = usage.user_id
-        LEFT JOIN auth_group ON auth_group.id = membership.group_id""",
-    ),
-}
+KEYS: dict[By, str] = {"day": "day", "user": "usage.user_id", "model": "model", "source": "source"}
 
 CONDITIONS = {
-    "group": "usage.user_id = ANY(%(members)s)",
+    # As an array, so that Postgres looks up these and not everybody.
+    "group": "usage.user_id = ANY(ARRAY(SELECT user_id FROM chat_user_groups WHERE group_id = %(group)s))",
     "user": "usage.user_id = %(user)s",
     "model": "model = %(model)s",
     "source": "source = %(source)s",
@@ -289,7 +285,7 @@ SUMS = """
 JUMPS = f"""
     SELECT user_id, day, tokens, usual FROM (
         SELECT user_id, day, tokens, sum(tokens) OVER (
-            PARTITION BY user_id ORDER BY day RANGE BETWEEN '7 days' PRECEDING AND '1 day' PRECEDING
+            PARTITION BY user_id ORDER BY day - DATE '{BEFORE_ALL}' RANGE BETWEEN 7 PRECEDING AND 1 PRECEDING
         ) / 7 AS usual
         FROM (SELECT user_id, day, sum({TOKENS})::bigint AS tokens FROM usage {{where}} GROUP BY 1, 2) AS days
     ) AS with_the_week_before

@@ -29,9 +29,9 @@ class Verdict:
         return round(100 * self.num_up / (self.num_up + self.num_down), 1)
 
 
-def by_key(key: str, join: str, where: str, params: Mapping[str, Any]) -> list[tuple[Any, int, int]]:
+def by_key(key: str, where: str, params: Mapping[str, Any]) -> list[tuple[Any, int, int]]:
     """Thumbs up and down for each `key`, an expression over the relation `usage`, as the usage report has them."""
-    return _rows(f"SELECT {key}, {UP}, {DOWN} FROM usage {join} {where} GROUP BY 1", params)
+    return _rows(f"SELECT {key}, {UP}, {DOWN} FROM usage {where} GROUP BY 1", params)
 
 
 def verdicts(where: str, params: Mapping[str, Any]) -> list[Verdict]:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -114,12 +115,8 @@ def _charts(table: Table) -> list[Chart]:
 
 def _address(request: HttpRequest, **changed: str) -> str:
     """This page with other parameters; empty ones are left out."""
-    query = request.GET.copy()
-    for name, value in changed.items():
-        query.pop(name, None)
-        if value:
-            query[name] = value
-    return f"?{query.urlencode()}"
+    query = request.GET.dict() | changed
+    return f"?{urlencode({name: value for name, value in query.items() if value})}"
 
 
 def _head(request: HttpRequest, table: Table, name: str, title: str) -> dict[str, str]:
