@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from chat import access
 from chat.models import User
@@ -47,7 +47,6 @@ def glass_break_chat(request: HttpRequest, glass_break_id: UUID, conversation_id
     return render(request, "admin/glass_chat.html", {**context, "glass": glass, "conversation": conversation})
 
 
-@require_POST
 def glass_break_end(request: HttpRequest, glass_break_id: UUID) -> HttpResponse:
     reader = cast(User, request.user)
     access.glass_break(reader, glass_break_id).end(reader, request)
