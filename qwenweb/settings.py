@@ -101,6 +101,11 @@ LEAST_SHARE = env_number("QWENWEB_LEAST_SHARE", 0.1, least=0)
 if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
 
+# A model that looks at each message before it is sent; empty: none does.
+MODERATION_URL = env("QWENWEB_MODERATION_URL")
+MODERATION_KEY = env("QWENWEB_MODERATION_KEY")
+if MODERATION_URL and not MODERATION_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"QWENWEB_MODERATION_URL must be a web address, not “{MODERATION_URL}”.")
 HAS_PUBLIC_LINKS = env_bool("QWENWEB_PUBLIC_LINKS", default=False)
 LINK_DAYS = int(env_number("QWENWEB_LINK_DAYS", 90, least=1))
 # Nobody, anybody, anybody whom an administrator then lets in, or the owners of addresses in these domains.

@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import NoReturn, Self
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from chat import model_check
 from chat.models.audit import Audit
 from chat.models.seldom import Seldom
 from chat.models.user import User
@@ -77,7 +79,18 @@ class ModerationRule(Seldom):
                 rule._refuse()
             if rule.action == cls.Action.REPLACE:
                 text = rule.expression.sub(lambda _, rule=rule: rule.replacement, text)  # type: ignore[misc]
+        if settings.MODERATION_URL:
+            cls._ask_model(text, author_id)
         return text
+
+    @classmethod
+    def _ask_model(cls, text: str, author_id: UUID) -> None:
+        """Raise Refused for a message that the model of the setting flags, or says nothing about."""
+        categories = model_check.flagged(text)
+        if categories is not None:
+            unsaved = cls(name="model", action=cls.Action.REFUSE)
+            cls.note([unsaved], author_id, "message", categories=", ".join(categories))
+            raise Refused(gettext("This message does not pass the check of this server. Change it and try again."))
 
     def _refuse(self) -> NoReturn:
         words = gettext(

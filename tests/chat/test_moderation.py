@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -68,6 +71,58 @@ def test_a_message_is_refused_changed_or_noted_before_it_is_sent(world: World) -
     everything = str(list(Audit.objects.values()))
     assert not any(word in everything.lower() for word in ("falcon", "4111", "angry"))
     assert first.text == "The Falcon project and card 4111-1111", "what was there stays"
+
+
+@pytest.fixture
+def checker(settings: Any) -> Iterator[dict[str, Any]]:
+    """A server with a model that flags what has the word `poison` in it; what it was asked, what it shall answer."""
+    known: dict[str, Any] = {"asked": [], "answer": None}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known["asked"].append((body["input"], self.headers["Authorization"]))
+            is_bad = "poison" in body["input"]
+            result = {"flagged": is_bad, "categories": {"violence": is_bad, "other": False}}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(known["answer"] or json.dumps({"results": [result]}).encode())
+
+        def log_message(self, *args: Any) -> None:
+            """Nothing is written down."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings.MODERATION_URL = f"http://127.0.0.1:{server.server_port}/v1/moderations"
+    settings.MODERATION_KEY = "a-key"
+    yield known
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_model_looks_at_messages_where_the_operator_names_one(
+    world: World, checker: dict[str, Any], settings: Any
+) -> None:
+    rule("Card", r"\d{4}", Action.REPLACE, replacement="#")
+    client = signed_in(world.owner)
+    assert send(client, "harmless 1234").status_code == 200
+    assert checker["asked"] == [("harmless #", "Bearer a-key")], "after the rules"
+    answer = send(client, "how to poison")
+    assert answer.status_code == 422
+    assert "does not pass the check of this server" in answer.content.decode()
+    line = Audit.objects.get(act="moderation.refuse")
+    assert line.details == {"rule": "model", "where": "message", "categories": "violence"}
+
+    for nonsense in (b"nonsense", b"[]", b'{"results": [{}]}', b'{"results": [{"flagged": false, "categories": 3}]}'):
+        checker["answer"] = nonsense
+        refused = send(client, "harmless")
+        assert refused.status_code == 422, nonsense
+        assert "could not be checked just now" in refused.content.decode()
+    settings.MODERATION_URL = "http://127.0.0.1:9/"
+    assert send(client, "harmless").status_code == 422, "nobody is there"
+    settings.MODERATION_URL = ""
+    assert send(client, "how to poison").status_code == 200
+    assert Conversation.objects.count() == 2
 
 
 def shown_of(generation: Generation) -> str:
