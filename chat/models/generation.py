@@ -220,8 +220,6 @@ class Generation(Again):
         early = models.Q(status__in=[self.Status.STOPPED, self.Status.INTERRUPTED])
         cut = models.Q(status=self.Status.COMPLETED, finish_reason="length")
         ended_early = type(self).objects.filter(early | cut, id=self.id)
-        if ended_early.exists():
-            Worker.refuse_unknown(self.asked_model, self.requested_by_id)
         if self._queue_again(ended_early):
             hints.wake()
             hints.conversation_changed(self.requested_by_id, self.message.conversation_id)
@@ -232,6 +230,7 @@ class Generation(Again):
         """Whether it was still to be queued; raises Refused when there is no room for what comes."""
         if not ended_early.exists():
             return 0
+        Worker.refuse_unknown(self.asked_model, self.requested_by_id)
         with Quota.admitting(self.requested_by_id, self.most_tokens) as reserved:
             afresh = {**NOT_ENDED, "queued_at": Now(), "handed_over_at": None, "num_lost": 0}
             return ended_early.update(status=self.Status.QUEUED, reserved_tokens=reserved, **afresh)
