@@ -80,26 +80,29 @@ ORDER = """
     ), class AS (
         SELECT priority, coalesce(account.used_s, 0) + coalesce(at_work.num, 0) * %(quantum)s AS used_s
         FROM (SELECT * FROM account WHERE user_id IS NULL) account FULL JOIN at_work USING (priority)
+    ), closed AS (
+        SELECT access.id FROM chat_modelaccess access JOIN chat_worker worker USING (model)
+        WHERE worker.id = %(worker)s::uuid
     ), waiting AS (
         SELECT id, requested_by_id, priority, queued_at, handed_over_at IS NULL AS is_new,
                row_number() OVER (
                    PARTITION BY requested_by_id, priority ORDER BY handed_over_at IS NULL, queued_at, id
                ) AS nth
         FROM chat_generation
-        WHERE status = 'queued' AND (%(worker)s::uuid IS NULL OR EXISTS (
+        WHERE status = 'queued' AND (%(worker)s::uuid IS NULL OR asked_model = '' AND (
+            NOT EXISTS (SELECT FROM closed) OR requested_by_id IN (
+                SELECT user_id FROM chat_user_groups JOIN chat_modelaccess_groups USING (group_id)
+                WHERE modelaccess_id IN (SELECT id FROM closed)
+            )
+        ) OR EXISTS (
             SELECT FROM chat_worker worker
             WHERE worker.id = %(worker)s::uuid AND (worker.model = asked_model OR worker.adapters ? asked_model)
-        ) OR asked_model = '' AND NOT EXISTS (
-            SELECT FROM chat_modelaccess access JOIN chat_worker worker USING (model)
-            WHERE worker.id = %(worker)s::uuid AND NOT EXISTS (
-                SELECT FROM chat_modelaccess_groups permitted JOIN chat_user_groups USING (group_id)
-                WHERE permitted.modelaccess_id = access.id AND user_id = requested_by_id
-            )
         ))
     ), of_groups AS (
         SELECT user_id, max(coalesce(rule.weight, 1)) AS weight
         FROM chat_user_groups LEFT JOIN chat_grouprule rule USING (group_id)
-        WHERE user_id IN (SELECT requested_by_id FROM waiting) GROUP BY 1
+        WHERE EXISTS (SELECT FROM chat_grouprule WHERE weight <> 1)
+          AND user_id IN (SELECT requested_by_id FROM chat_generation WHERE status = 'queued') GROUP BY 1
     ), charged AS (
         SELECT id, waiting.priority, queued_at, is_new,
                nth + coalesce(running.num, 0) > %(most_running)s AS is_too_many,
