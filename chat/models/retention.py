@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 from redis.exceptions import RedisError
 
 from chat import reply_stream, valkey
@@ -34,16 +34,25 @@ def remove_unused() -> int:
         removed: Counter[str] = Counter()
         for conversation in _due(owner.id, MOST_CHATS - num_chats):
             removed += remove(conversation)
-            num_chats += 1
+        num_chats += removed["conversation"]
         if removed:
             Audit.enter(None, "retention.removed", owner, None, **removed)
     return num_chats
 
 
 def remove(conversation: Conversation) -> Counter[str]:
-    """Delete a chat with all that hangs on it, in the cache too; how many rows of each kind that were."""
+    """Delete a chat with all that hangs on it, in the cache too; how many rows of each kind that were.
+
+    Nothing is deleted when it was used or pinned since it was looked up.
+    """
     generations = list(Generation.objects.filter(message__conversation=conversation).values_list("id", flat=True))
-    rows = conversation.remove()
+    unchanged = Conversation.objects.select_for_update().filter(
+        id=conversation.id, last_active_at=conversation.last_active_at, pinned_at=None
+    )
+    with transaction.atomic():
+        rows = conversation.remove() if unchanged.first() else {}
+    if not rows:
+        return Counter()
     receipt = Counter({label.rpartition(".")[2].lower(): number for label, number in rows.items()})
     receipt["cached replies"] = forget_cached(generations)
     return +receipt

@@ -83,6 +83,16 @@ def test_chats_that_nobody_uses_go_by_the_longest_time_of_ones_groups(
     assert receipts.count() == 2, "nothing removed, nothing to tell"
 
 
+def test_a_chat_that_is_used_or_pinned_at_the_last_moment_stays(world: World) -> None:
+    group("Short", 30, world.owner)
+    for changed in ({"last_active_at": timezone.now()}, {"pinned_at": timezone.now()}):
+        stale = Conversation.objects.get(id=unused(world.owner, 31).id)
+        Conversation.objects.filter(id=stale.id).update(**changed)
+        assert not retention.remove(stale)
+        assert stale.id in left()
+    assert retention.remove_unused() == 0
+
+
 def test_the_receipt_counts_rows_links_and_cached_replies_and_admins_read_it(world: World) -> None:
     group("Short", 30, world.owner)
     turn = told(world.owner)
