@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from chat.models import Conversation, Message, RollUp
-from chat.sessions import SessionStore
 from chat.models import Conversation, Message, RollUp, retention
+from chat.sessions import SessionStore
 from chat.sweeper import rescue_orphans
 
 

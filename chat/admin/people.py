@@ -77,8 +77,7 @@ class PersonAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
     search_fields = ("email", "name")
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ("groups",)
-    actions = ("deactivate", "activate", "forget_second_factor")
-    actions = ("deactivate", "activate", "export")
+    actions = ("deactivate", "activate", "forget_second_factor", "export")
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
         (_("Rights"), {"fields": ("is_active", "role", "groups")}),

@@ -10,7 +10,7 @@ SUM_UP_AGAIN = "DELETE FROM chat_usagesum; DELETE FROM chat_workerday; UPDATE ch
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("chat", "0009_share_links"),
+        ("chat", "0013_sign_in"),
     ]
 
     operations = [
