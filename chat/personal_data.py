@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core import serializers
 from django.db import transaction
 from django.db.models import FileField, Model, Q, QuerySet
@@ -26,7 +27,7 @@ from chat.models import Audit, Conversation, Generation, Invitation, Refused, Us
 from chat.models.retention import forget_cached
 
 # With what is in these, whoever finds the file could sign in; to the person themselves they say nothing.
-SECRET_APPS = {"mfa", "sessions"}
+SECRET_APPS = {"mfa"}
 SECRET_FIELD = re.compile("password|secret|hash$|^token$")
 
 
@@ -53,7 +54,7 @@ def _parts(person: User) -> Iterator[tuple[str, list[Model]]]:
     collector = _Everything(using="default", origin=person)
     collector.collect([person])
     for model, rows in collector.data.items():
-        if model._meta.app_label not in SECRET_APPS:
+        if model._meta.app_label not in SECRET_APPS and not issubclass(model, AbstractBaseSession):
             yield str(model._meta.model_name), sorted(rows, key=lambda row: str(row.pk))
     yield "usagerecord", list(UsageRecord.objects.filter(user_pseudonym=person.id).order_by("id"))
     about = Q(actor_id=person.id) | Q(object_type="user", object_id=str(person.id))

@@ -142,7 +142,8 @@ def parts(content: bytes) -> dict[str, Any]:
 def test_all_that_is_kept_of_a_person_is_exported_and_nothing_of_others(world: World, tmp_path: Path) -> None:
     mine, other = chat_of(world.owner), chat_of(world.team_mate, "the mate's own words")
     Folder.objects.create(owner=world.owner, name="Plans")
-    share(signed_in(world.owner), told(world.owner), password="a long secret password")
+    client = signed_in(world.owner)
+    share(client, told(world.owner), password="a long secret password")
     entry(world.owner, model="big", prompt_tokens=17)
     Audit.enter(world.admin, "user.changed", world.owner)
     path = tmp_path / "olga.zip"
@@ -156,6 +157,8 @@ def test_all_that_is_kept_of_a_person_is_exported_and_nothing_of_others(world: W
     assert found["usagerecord.json"][0]["prompt_tokens"] == 17
     assert {row["act"] for row in found["audit.json"]} == {"user.changed", "user.exported"}
     everything = json.dumps(found)
+    assert client.session.session_key
+    assert client.session.session_key not in everything
     for hidden in ("the mate's own words", str(other.id), world.owner.password, ShareLink.objects.get().password):
         assert hidden not in everything
     with pytest.raises(FileExistsError):
