@@ -7,10 +7,22 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.signing import BadSignature, TimestampSigner
-from django.db.models import Model, QuerySet
+from django.db.models import Exists, Model, QuerySet
 from django.http import Http404
 
-from chat.models import Conversation, Folder, Generation, Message, Preset, Prompt, ShareLink, ShareRevision, User
+from chat.models import (
+    Banner,
+    Conversation,
+    Folder,
+    Generation,
+    GlassBreak,
+    Message,
+    Preset,
+    Prompt,
+    ShareLink,
+    ShareRevision,
+    User,
+)
 from chat.models.share_link import ShareLinkQuerySet
 
 TICKET_S = 60
@@ -138,6 +150,36 @@ def watched_by(user_id: UUID, generation_id: UUID, ticket: object) -> UUID | Non
 
 def _watching(user_id: UUID, generation_id: UUID | None, link_id: object) -> str:
     return f"{user_id}/{generation_id}/{link_id}/"
+
+
+def banner(user: User, banner_id: UUID) -> Banner:
+    """A banner that stands on this person's pages and that they may dismiss."""
+    return _only(Banner.objects.shown_to(user).filter(id=banner_id).exclude(level=Banner.Level.ERROR))
+
+
+def glass_break(reader: User, glass_break_id: UUID) -> GlassBreak:
+    """The right that this administrator has to read somebody's chats just now."""
+    return _only(GlassBreak.objects.open().select_related("person").filter(reader=reader, id=glass_break_id))
+
+
+def glass_break_of(person: User, glass_break_id: UUID) -> GlassBreak:
+    """One that this person is told of."""
+    return _only(GlassBreak.objects.select_related("person").filter(person=person, id=glass_break_id))
+
+
+def all_of(reader: User, person: User) -> User:
+    """A person all of whose chats this administrator may read just now: the glass is broken over all of them."""
+    theirs = GlassBreak.objects.open().filter(reader=reader, person=person, conversation_id=None)
+    return _only(User.objects.filter(Exists(theirs), id=person.id))
+
+
+def conversations_behind(glass: GlassBreak) -> QuerySet[Conversation]:
+    """What may be read by a right that `glass_break` gave out in the same request."""
+    return glass.conversations
+
+
+def conversation_behind(glass: GlassBreak, conversation_id: UUID) -> Conversation:
+    return _only(glass.conversations.filter(id=conversation_id))
 
 
 def ticket(generation: Generation) -> str:

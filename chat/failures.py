@@ -18,6 +18,7 @@ SENTENCES = (
     gettext_noop("The model can't answer this message."),
     gettext_noop("The message has {} tokens, the model takes at most {}."),
     gettext_noop("The model stopped without an end."),
+    gettext_noop("A rule of this server ended this reply."),
     gettext_noop("The worker that wrote this reply stopped unexpectedly. What it had written is kept."),
 )
 

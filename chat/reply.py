@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -12,8 +13,9 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from chat.database import borrowed
-from chat.models import Generation, UsageRecord
+from chat.models import Generation, ModerationRule, UsageRecord
 from chat.models.again import SAMPLED_BY
+from chat.moderation import Moderated
 from chat.prompt import Texts
 from chat.reply_stream import Kind, Told, Writer
 from inference.contract import (
@@ -44,6 +46,7 @@ class RunningReply:
         # All that Postgres knows comes first: when it is away, nothing has begun, and the reply is taken up again.
         self._messages = _prompt(generation)
         self._sampling = _sampling(generation, engine.info.sampling)
+        self._rules = ModerationRule.active(ModerationRule.Side.REPLIES)
         self._stream = writer.open(generation.id, generation.attempt)
         self._run: Run | None = None
         self._is_cancelled = False
@@ -120,17 +123,29 @@ class RunningReply:
         """Tell the events as they come; then store the end, and only then tell it."""
         assert self._run
         finished = Finished("error", failure=Failure("engine", "The model stopped without an end.", is_retryable=True))
-        for event in self._run:
+        moderated = Moderated(self._run, self._rules) if self._rules else None
+        for event in moderated or self._run:
             if isinstance(event, Finished):
                 finished = event
             else:
                 self._tell(event)
         self._note_reasoning_end()
         status = self._store(finished)
+        if moderated and moderated.found:
+            self._note(moderated.found)
         if status and status != Generation.Status.QUEUED:
             self._writer.tell(self._stream, "end", status)
         else:
             self._writer.leave(self._stream)
+
+    def _note(self, found: Iterable[ModerationRule]) -> None:
+        """Say in the audit log what the rules did."""
+        generation = self.generation
+        try:
+            with borrowed():
+                ModerationRule.note(found, generation.requested_by_id, "reply", generation=str(generation.id))
+        except (OperationalError, InterfaceError) as error:
+            log.error("reply.moderation_unnoted", generation=str(generation.id), error=type(error).__name__)
 
     def _is_unfinished(self, finished: Finished) -> bool:
         """Whether it was the worker that came to an end, and not the reply."""

@@ -93,6 +93,12 @@ def end(client: redis.Redis, generation_id: object, attempt: int, status: str) -
     _append_end(client, generation_id, Cursor(attempt, 2), kind="end", data=status)
 
 
+def forget(client: redis.Redis, generation_ids: Iterable[object]) -> int:
+    """Remove the streams of replies that are gone, before their time; how many there were."""
+    keys = [key(generation_id) for generation_id in generation_ids]
+    return int(client.delete(*keys)) if keys else 0
+
+
 def _append_end(client: redis.Redis, generation_id: object, cursor: Cursor, kind: Kind, data: str) -> None:
     try:
         client.xadd(key(generation_id), {"k": kind, "d": data}, id=str(cursor))

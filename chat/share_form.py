@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
@@ -24,6 +25,7 @@ class ShareForm(forms.Form):
 
     audience = forms.ChoiceField(choices=ShareLink.Audience.choices, initial=ShareLink.Audience.MEMBERS)
     people = forms.CharField(required=False, max_length=5000)
+    groups = forms.ModelMultipleChoiceField(Group.objects.none(), required=False, widget=forms.CheckboxSelectMultiple)
     thinking = forms.BooleanField(required=False)
     models = forms.BooleanField(required=False, initial=True)
     author = forms.BooleanField(required=False)
@@ -39,6 +41,7 @@ class ShareForm(forms.Form):
         days = min(ShareLink.DEFAULT_DAYS, settings.LINK_DAYS)
         super().__init__(data, initial={"messages": shown, "days": days})
         self.draft = draft
+        self.fields["groups"].queryset = draft.owner.groups.order_by("name")  # type: ignore[attr-defined]
         self.found = {_key(part): part for part in draft.found}
         for name, choices in (("messages", shown), ("keep", self.found)):
             self.fields[name].choices = [(each, each) for each in choices]  # type: ignore[attr-defined]
@@ -90,7 +93,8 @@ class ShareForm(forms.Form):
         super().clean()
         values = self.cleaned_data
         values["people"] = self._people(values.get("people", ""))
-        if values.get("audience") == ShareLink.Audience.NAMED and not (values["people"] or self.has_error("people")):
+        is_named = values["people"] or values.get("groups") or self.has_error("people")
+        if values.get("audience") == ShareLink.Audience.NAMED and not is_named:
             self.add_error("people", _("Name at least one person."))
         if values.get("digest") != self.draft.digest:
             self.add_error(None, _("This chat has changed since it was shown here. Look again at what will be shared."))

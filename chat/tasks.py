@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from chat.models import Conversation, Message, RollUp
+from chat.models import Conversation, Message, RollUp, retention
 from chat.sessions import SessionStore
 from chat.sweeper import rescue_orphans
 
@@ -26,6 +26,11 @@ def sweep() -> None:
 @shared_task
 def roll_up() -> None:
     RollUp.go_on()
+
+
+@shared_task
+def remove_unused() -> None:
+    retention.remove_unused()
 
 
 @shared_task

@@ -12,9 +12,10 @@ from uuid import UUID
 from django.db import connection
 from django.utils.translation import gettext as _
 
+from chat import usage_votes
 from chat.models import User
 from chat.models.histogram import percentile
-from chat.models.usage_sum import BEFORE_ALL, COLUMNS, LEDGER, RollUp, midnight, span, today
+from chat.models.usage_sum import BEFORE_ALL, COLUMNS, LEDGER, RollUp, UsageSum, midnight, span, today
 
 By = Literal["day", "user", "group", "model", "source"]
 UNUSED_DAYS = 30
@@ -35,8 +36,9 @@ class Filters:
     source: str = ""
 
     @property
-    def conditions(self) -> list[str]:
-        return [sql for name, sql in CONDITIONS.items() if getattr(self, name)]
+    def where(self) -> str:
+        conditions = [sql for name, sql in CONDITIONS.items() if getattr(self, name)]
+        return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Line:
     ttft: int | None = None
     num_stops: int = 0
     num_failures: int = 0
+    num_up: int = 0
+    num_down: int = 0
 
     def __post_init__(self) -> None:
         # Postgres gives histograms as decimals, which Python would round when it adds them.
@@ -94,30 +98,67 @@ class Jump:
 class Report:
     def __init__(self, filters: Filters) -> None:
         self.filters = filters
+        self._lines: dict[By, list[Line]] = {}
 
     def lines(self, by: By) -> list[Line]:
         """One line for each day of the period, used or not; else for each that used anything, the biggest first."""
-        if by == "day":
-            return self.days
-        found = [Line(*row) for row in _rows(self.filters, _by_sql(by, self.filters), by=by)]
-        found.sort(key=lambda line: (-line.tokens, str(line.key)))
-        return found
+        if by not in self._lines:
+            found = self._of_groups() if by == "group" else self._found(by)
+            found.sort(key=lambda line: (-line.tokens, str(line.key)))
+            self._lines[by] = self._each_day(found) if by == "day" else found
+        return self._lines[by]
 
-    @cached_property
+    @property
     def days(self) -> list[Line]:
-        found = {row[0]: Line(*row) for row in _rows(self.filters, _by_sql("day", self.filters), by="day")}
+        return self.lines("day")
+
+    def _each_day(self, found: list[Line]) -> list[Line]:
+        by_day = {line.key: line for line in found}
         num_days = (self.filters.last - self.filters.first).days + 1
         days = [self.filters.first + timedelta(days=number) for number in range(num_days)]
-        return [found.get(day) or Line(day) for day in days]
+        return [by_day.get(day) or Line(day) for day in days]
+
+    def _found(self, by: By) -> list[Line]:
+        """The lines with their thumbs, and one for each that got thumbs for earlier replies alone."""
+        sql = f"SELECT {KEYS[by]}, {SUMS} FROM usage {{where}} GROUP BY 1"
+        by_key = {row[0]: Line(*row) for row in _rows(self.filters, sql, by=by)}
+        for key, num_up, num_down in usage_votes.by_key(KEYS[by], *self._votes):
+            by_key[key] = replace(by_key.get(key, Line(key)), num_up=num_up, num_down=num_down)
+        return list(by_key.values())
+
+    def _of_groups(self) -> list[Line]:
+        """What the members of each group used; who is in two is in both."""
+        memberships = User.groups.through.objects.values_list("user_id", "group__name")
+        if self.filters.group:
+            memberships = memberships.filter(group=self.filters.group)
+        names: dict[UUID, list[str]] = {}
+        for user_id, name in memberships:
+            names.setdefault(user_id, []).append(name)
+        members: dict[str, list[Line]] = {}
+        for line in self.lines("user"):
+            for name in names.get(line.key, [""]):
+                members.setdefault(name, []).append(line)
+        return [sum_of(name, lines) for name, lines in members.items()]
 
     @cached_property
-    def total(self) -> Line:
-        """All of the period. Not the sum of the groups: somebody may be in two."""
-        return sum_of("", self.days)
+    def verdicts(self) -> list[usage_votes.Verdict]:
+        return usage_votes.verdicts(*self._votes)
+
+    @property
+    def _votes(self) -> tuple[str, dict[str, Any]]:
+        """The condition and the parameters with which votes are looked up."""
+        params = _params(self.filters)
+        return self.filters.where, params | {"opens": midnight(self.filters.first)}
+
+    def total(self, by: By) -> Line:
+        """All of the period, from the lines that the table has; of groups from their members, who may be in two."""
+        return sum_of("", self.lines("user" if by == "group" else by))
 
     @cached_property
     def biggest(self) -> list[tuple[UUID, int]]:
         """Everybody who used anything, with their tokens, the biggest first."""
+        if "user" in self._lines:
+            return [(line.key, line.tokens) for line in self._lines["user"] if line.num_replies]
         sql = f"SELECT user_id, sum({TOKENS})::bigint FROM usage {{where}} GROUP BY 1 ORDER BY 2 DESC, 1"
         return [(user_id, tokens) for user_id, tokens in _rows(self.filters, sql, by="user")]
 
@@ -170,26 +211,39 @@ def _rows(filters: Filters, sql: str, *, by: By, is_by_day: bool = False, **more
     """Ask `sql` of the relation `usage`: the roll-up where there is one, the ledger itself for the days after it.
 
     Of the roll-up the coarsest sums that can tell: everyone's where nobody is told apart, else whole months of each
-    person where no day is.
+    person where no day is, and a person's days over all models where neither model nor source is.
     """
     until = RollUp.is_done_until()
-    is_of_everyone = by not in {"user", "group"} and not filters.user and not filters.group
-    has_months = not is_of_everyone and by != "day" and not is_by_day
+    grain = _grain(filters, by)
+    has_months = grain != UsageSum.Grain.EVERYONE and by != "day" and not is_by_day
     months = _whole_months(filters.first, min(filters.last + timedelta(days=1), until)) if has_months else None
     params = {
-        **span(filters.first, filters.last),
-        **{field.name: getattr(filters, field.name) for field in fields(Filters)},
+        **_params(filters),
         "since": midnight(max(filters.first, min(until, filters.last + timedelta(days=1)))),
         "until": until,
-        "grain": "everyone" if is_of_everyone else "day",
+        "grain": grain,
         "months_since": months[0] if months else until,
         "months_before": months[1] if months else until,
         **more,
     }
-    where = f"WHERE {' AND '.join(filters.conditions)}" if filters.conditions else ""
     with connection.cursor() as cursor:
-        cursor.execute(USAGE + sql.format(where=where), params)
+        cursor.execute(USAGE + sql.format(where=filters.where), params)
         return list(cursor.fetchall())
+
+
+def _params(filters: Filters) -> dict[str, Any]:
+    """What the conditions and the span of the filters ask for."""
+    return {
+        **span(filters.first, filters.last),
+        **{field.name: getattr(filters, field.name) for field in fields(Filters)},
+    }
+
+
+def _grain(filters: Filters, by: By) -> UsageSum.Grain:
+    if by != "user" and not filters.user and not filters.group:
+        return UsageSum.Grain.EVERYONE
+    is_of_all_models = by not in {"model", "source"} and not filters.model and not filters.source
+    return UsageSum.Grain.PERSON if is_of_all_models else UsageSum.Grain.DAY
 
 
 def _whole_months(first: date, before: date) -> tuple[date, date] | None:
@@ -198,27 +252,11 @@ def _whole_months(first: date, before: date) -> tuple[date, date] | None:
     return (since, before.replace(day=1)) if since < before.replace(day=1) else None
 
 
-def _by_sql(by: By, filters: Filters) -> str:
-    key, join = KEYS[by]
-    if by == "group" and filters.group:
-        join += " AND auth_group.id = %(group)s"
-    return f"SELECT {key}, {SUMS} FROM usage {join} {{where}} GROUP BY 1"
-
-
-KEYS = {
-    "day": ("day", ""),
-    "user": ("usage.user_id", ""),
-    "model": ("model", ""),
-    "source": ("source", ""),
-    "group": (
-        "coalesce(auth_group.name, '')",
-        """LEFT JOIN chat_user_groups AS membership ON membership.user_id = usage.user_id
-        LEFT JOIN auth_group ON auth_group.id = membership.group_id""",
-    ),
-}
+KEYS: dict[By, str] = {"day": "day", "user": "usage.user_id", "model": "model", "source": "source"}
 
 CONDITIONS = {
-    "group": "usage.user_id IN (SELECT user_id FROM chat_user_groups WHERE group_id = %(group)s)",
+    # As an array, so that Postgres looks up these and not everybody.
+    "group": "usage.user_id = ANY(ARRAY(SELECT user_id FROM chat_user_groups WHERE group_id = %(group)s))",
     "user": "usage.user_id = %(user)s",
     "model": "model = %(model)s",
     "source": "source = %(source)s",
@@ -247,7 +285,7 @@ SUMS = """
 JUMPS = f"""
     SELECT user_id, day, tokens, usual FROM (
         SELECT user_id, day, tokens, sum(tokens) OVER (
-            PARTITION BY user_id ORDER BY day RANGE BETWEEN '7 days' PRECEDING AND '1 day' PRECEDING
+            PARTITION BY user_id ORDER BY day - DATE '{BEFORE_ALL}' RANGE BETWEEN 7 PRECEDING AND 1 PRECEDING
         ) / 7 AS usual
         FROM (SELECT user_id, day, sum({TOKENS})::bigint AS tokens FROM usage {{where}} GROUP BY 1, 2) AS days
     ) AS with_the_week_before

@@ -55,6 +55,8 @@ COLUMNS = (
     Column("ttft95", gettext_lazy("TTFT p95, ms"), lambda line: line.ttft_ms(0.95)),
     Column("stops", gettext_lazy("Stopped"), lambda line: line.num_stops),
     Column("failures", gettext_lazy("Failed"), lambda line: line.num_failures),
+    Column("up", gettext_lazy("Thumbs up"), lambda line: line.num_up),
+    Column("down", gettext_lazy("Thumbs down"), lambda line: line.num_down),
 )
 
 TITLES: dict[By, str | Promise] = {
@@ -72,7 +74,7 @@ class Table:
     def __init__(self, report: Report, by: By, sort: str = "", columns: tuple[Column, ...] = COLUMNS) -> None:
         self.by, self.sort, self.columns = by, sort, columns
         self.rows = rows_of(report, by)
-        self.total = report.total
+        self.total = report.total(by)
         self._order()
 
     @property

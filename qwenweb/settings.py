@@ -103,6 +103,11 @@ LEAST_SHARE = env_number("QWENWEB_LEAST_SHARE", 0.1, least=0)
 if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
 
+# A model that looks at each message before it is sent; empty: none does.
+MODERATION_URL = env("QWENWEB_MODERATION_URL")
+MODERATION_KEY = env("QWENWEB_MODERATION_KEY")
+if MODERATION_URL and not MODERATION_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"QWENWEB_MODERATION_URL must be a web address, not “{MODERATION_URL}”.")
 HAS_PUBLIC_LINKS = env_bool("QWENWEB_PUBLIC_LINKS", default=False)
 LINK_DAYS = int(env_number("QWENWEB_LINK_DAYS", 90, least=1))
 # Nobody, anybody, anybody whom an administrator then lets in, or the owners of addresses in these domains.
@@ -174,6 +179,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "chat.notices.notices",
             ]
         },
     }
@@ -225,6 +231,8 @@ CELERY_BEAT_SCHEDULE = {
     # A sweep that waited longer than its period is stale: the next one does the same work.
     "sweep": {"task": "chat.tasks.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S, "queue": "default"}},
     "roll-up": {"task": "chat.tasks.roll_up", "schedule": 600.0, "options": {"expires": 600, "queue": "default"}},
+    # Each hour and not each day: a schedule in memory that waits for a day waits for ever on a server restarted daily.
+    "retention": {"task": "chat.tasks.remove_unused", "schedule": 3600.0, "options": {"queue": "default"}},
     "clear-sessions": {"task": "chat.tasks.clear_sessions", "schedule": 86400.0, "options": {"queue": "default"}},
 }
 

@@ -6,13 +6,15 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import FileResponse, Http404, HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from chat import access, personal_data
 from chat.admin.audited import Audited
 from chat.models import UsageRecord, User
 
@@ -75,7 +77,7 @@ class PersonAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
     search_fields = ("email", "name")
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ("groups",)
-    actions = ("deactivate", "activate", "forget_second_factor")
+    actions = ("deactivate", "activate", "forget_second_factor", "export")
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
         (_("Rights"), {"fields": ("is_active", "role", "groups")}),
@@ -104,6 +106,36 @@ class PersonAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
             else:
                 person.deactivate()
                 self._enter(request, "deactivated", person)
+
+    @admin.action(description=_("Export all data of one person, for whom the glass is broken"), permissions=["change"])
+    def export(self, request: HttpRequest, people: QuerySet[User]) -> FileResponse | None:
+        """The file holds what they wrote, so it is behind the same glass."""
+        if len(people) != 1:
+            self.message_user(request, _("Choose one person."), "error")
+            return None
+        try:
+            person = access.all_of(cast(User, request.user), people[0])
+        except Http404:
+            self.message_user(request, _("Break the glass first, for all chats of this person."), "error")
+            return None
+        self._enter(request, "exported", person)
+        return FileResponse(personal_data.export(person), as_attachment=True, filename=f"{person.id}.zip")
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        *found, protected = super().get_deleted_objects(objs, request)
+        kept = [_("The only active administrator stays.") for person in objs if person.is_last_admin()]
+        return *found, [*protected, *kept]
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[LogEntry]:
+        """Without a line of its own in the audit log: that of the erasure is there, and names nobody."""
+        return super(Audited, self).log_deletions(request, queryset)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        personal_data.erase(obj, cast(User, request.user), request)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for person in queryset:
+            personal_data.erase(person, cast(User, request.user), request)
 
     @admin.action(description=_("Activate"), permissions=["change"])
     def activate(self, request: HttpRequest, people: QuerySet[User]) -> None:

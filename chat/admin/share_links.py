@@ -18,7 +18,17 @@ class ShareLinkAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("owner",)
     search_fields = ("owner__email", "owner__name")
     ordering = ("-created_at",)
-    fields = ("owner", "audience", "people", "created_at", "expires_at", "has_password", "num_views", "revoked_at")
+    fields = (
+        "owner",
+        "audience",
+        "people",
+        "groups",
+        "created_at",
+        "expires_at",
+        "has_password",
+        "num_views",
+        "revoked_at",
+    )
     actions = ("revoke", "revoke_all_of_the_owners")
 
     def has_add_permission(self, request: HttpRequest) -> bool:

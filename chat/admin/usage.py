@@ -10,13 +10,14 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from chat.chart import Chart
 from chat.ledger import Closing
-from chat.models import Audit, UsageRecord, User
-from chat.spreadsheet import csv_file
+from chat.models import Audit, Feedback, UsageRecord, User
+from chat.spreadsheet import Cell, csv_file
 from chat.usage_form import UsageForm
 from chat.usage_report import By, Report, models_used, names_of
 from chat.usage_table import TITLES, Row, Table
@@ -55,6 +56,8 @@ def usage(request: HttpRequest) -> HttpResponse:
         "top": _top(report),
         "jumps": report.jumps(),
         "unused": report.unused_seats(),
+        "reasons": Feedback.Reason.labels,
+        "verdicts": report.verdicts,
     }
     return render(request, "admin/usage.html", context)
 
@@ -64,11 +67,31 @@ def usage_csv(request: HttpRequest) -> HttpResponseBase:
     """The table of the page, as it stands there."""
     form = UsageForm(request.GET)
     if not form.is_valid():
-        return HttpResponse("\n".join(form.errors.as_text().splitlines()), status=422, content_type="text/plain")
+        return _no_file(form)
     filters = form.filters()
     head, rows = Table(Report(filters), _by(form), form.cleaned_data["sort"]).file()
     Audit.enter(cast(User, request.user), "usage.exported", request=request, query=request.GET.urlencode())
     return csv_file(f"usage-{filters.first}-{filters.last}.csv", head, rows)
+
+
+@require_safe
+def feedback_csv(request: HttpRequest) -> HttpResponseBase:
+    """The thumbs by model and revision, as the page shows them."""
+    form = UsageForm(request.GET)
+    if not form.is_valid():
+        return _no_file(form)
+    filters = form.filters()
+    head = [_("Model"), _("Revision"), _("Thumbs up"), _("Thumbs down"), _("Up, %"), *map(str, Feedback.Reason.labels)]
+    rows: list[list[Cell]] = [
+        [verdict.model, verdict.revision, verdict.num_up, verdict.num_down, verdict.percent_up, *verdict.reasons]
+        for verdict in Report(filters).verdicts
+    ]
+    Audit.enter(cast(User, request.user), "feedback.exported", request=request, query=request.GET.urlencode())
+    return csv_file(f"feedback-{filters.first}-{filters.last}.csv", head, rows)
+
+
+def _no_file(form: UsageForm) -> HttpResponse:
+    return HttpResponse("\n".join(form.errors.as_text().splitlines()), status=422, content_type="text/plain")
 
 
 @require_safe
@@ -92,12 +115,8 @@ def _charts(table: Table) -> list[Chart]:
 
 def _address(request: HttpRequest, **changed: str) -> str:
     """This page with other parameters; empty ones are left out."""
-    query = request.GET.copy()
-    for name, value in changed.items():
-        query.pop(name, None)
-        if value:
-            query[name] = value
-    return f"?{query.urlencode()}"
+    query = request.GET.dict() | changed
+    return f"?{urlencode({name: value for name, value in query.items() if value})}"
 
 
 def _head(request: HttpRequest, table: Table, name: str, title: str) -> dict[str, str]:

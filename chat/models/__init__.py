@@ -1,11 +1,16 @@
 from chat.models.audit import Audit
+from chat.models.banner import Banner
 from chat.models.conversation import Conversation, Turn, Window
 from chat.models.fair_share import FairShare
 from chat.models.feedback import Feedback
 from chat.models.folder import Folder
 from chat.models.generation import Generation
+from chat.models.glass_break import GlassBreak
+from chat.models.group_rule import GroupRule
 from chat.models.invitation import Invitation
 from chat.models.message import Message
+from chat.models.model_access import ModelAccess
+from chat.models.moderation_rule import ModerationRule
 from chat.models.preset import Preset
 from chat.models.prompt import Prompt
 from chat.models.quota import Quota, QuotaSpent
@@ -21,13 +26,18 @@ from chat.refused import Refused
 
 __all__ = [
     "Audit",
+    "Banner",
     "Conversation",
     "FairShare",
     "Feedback",
     "Folder",
     "Generation",
+    "GlassBreak",
+    "GroupRule",
     "Invitation",
     "Message",
+    "ModelAccess",
+    "ModerationRule",
     "Preset",
     "Prompt",
     "Quota",

@@ -60,6 +60,7 @@ class Again(Asked):
         attempt: int
         model: str
         asked_model: str
+        requested_by_id: UUID
         seed: int | None
         sampling: dict[str, Any]
 
@@ -80,7 +81,7 @@ class Again(Asked):
     @property
     def other_models(self) -> list[str]:
         """The models online now that could make this reply in place of the one that did."""
-        return [name for name in Worker.online() if name != (self.model or self.asked_model)]
+        return [name for name in Worker.online(self.requested_by_id) if name != (self.model or self.asked_model)]
 
     def exactly_again(self) -> dict[str, Any]:
         """The fields of a generation that does what this one did, with the same seed.

@@ -23,9 +23,9 @@ def generations(message: Message, client_id: str, how: dict[str, Any], compared_
     Raises Refused when there are no such models.
     """
     if not compared_with:
-        Worker.refuse_unknown(how.get("asked_model", ""))
+        Worker.refuse_unknown(how.get("asked_model", ""), message.conversation.owner_id)
         return [_generation(message, uuid7(), client_id, how)]
-    models = Worker.rivals(how.get("asked_model", ""), compared_with)
+    models = Worker.rivals(how.get("asked_model", ""), compared_with, message.conversation.owner_id)
     # Within a millisecond ids come in any order, and versions are counted by them.
     ids = sorted((uuid7(), uuid7()))
     client_ids = client_id, str(uuid5(SECOND, client_id))

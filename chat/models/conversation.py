@@ -18,6 +18,7 @@ from chat.models.generation import Generation
 from chat.models.ids import uuid7
 from chat.models.insert import Statement, execute_together, insert
 from chat.models.message import Message
+from chat.models.moderation_rule import ModerationRule
 from chat.models.organised import Organised
 from chat.models.quota import Quota
 from chat.models.tree import Tree
@@ -96,7 +97,7 @@ class Conversation(Organised):
 
         `how` is what is asked of the model: fields of the generation.
         """
-        text = cls._accepted(text)
+        text = cls._accepted(text, owner.id)
         conversation = cls(owner=owner, title=title_from(text), folder=folder)
         if is_temporary:
             conversation.expires_at = timezone.now() + cls.TEMPORARY_FOR
@@ -108,7 +109,7 @@ class Conversation(Organised):
         Raises Refused for a blank or over-long text, and while the reply above is still being written. Below a message
         from which the conversation went on, as a page that is out of date sends it, a branch begins.
         """
-        text = self._accepted(text)
+        text = self._accepted(text, self.owner_id)
         above = parent or self.active_leaf_id
         is_branch = above != self.active_leaf_id
         leaf = self.messages.select_related("generation").filter(id=above).first() if above else None
@@ -129,9 +130,9 @@ class Conversation(Organised):
         """
         last = Generation.objects.filter(message__parent=message).order_by("-id").first()
         how = last.again() if last else {}
-        if last and not Worker.is_known(last.asked_model):
+        if last and not Worker.is_known(last.asked_model, self.owner_id):
             how["asked_model"] = ""
-        return self._add_turn(self._accepted(text), client_id, parent=message.parent, **how)
+        return self._add_turn(self._accepted(text, self.owner_id), client_id, parent=message.parent, **how)
 
     def reply_again(self, message: Message, client_id: str, **how: Any) -> Turn:
         """Another reply to a message of this conversation, beside the earlier ones; `how` is for its generation."""
@@ -235,18 +236,20 @@ class Conversation(Organised):
         self.save(update_fields=["title", "has_manual_title"])
         hints.conversation_changed(self.owner_id, self.id)
 
-    def remove(self) -> None:
-        """Delete the conversation with everything in it; replies still being written are stopped."""
+    def remove(self) -> dict[str, int]:
+        """Delete the conversation with everything in it; replies still being written are stopped. How many rows of
+        each model that were."""
         with transaction.atomic():
             running = list(Generation.objects.running().filter(message__conversation=self).values_list("id", flat=True))
             owner_id, conversation_id = self.owner_id, self.id
-            self.delete()
+            _, rows = self.delete()
         for generation_id in running:
             hints.stop(generation_id)
         hints.conversation_changed(owner_id, conversation_id)
+        return rows
 
     @classmethod
-    def _accepted(cls, text: str) -> str:
+    def _accepted(cls, text: str, author_id: UUID) -> str:
         text = clean_text(text).strip()
         if not any(character.isprintable() and not character.isspace() for character in text):
             raise Refused(_("Write something first."))
@@ -254,7 +257,7 @@ class Conversation(Organised):
             words = _("This message has {number:,} characters; it can have {most:,}. Send it in parts.")
             raise Refused(words.format(number=len(text), most=cls.MESSAGE_LENGTH))
         refuse_over_long(text)
-        return text
+        return ModerationRule.checked_message(text, author_id)
 
     def _add_turn(self, text: str, client_id: str, parent: Message | None, **how: Any) -> Turn:
         message = Message(conversation=self, parent=parent, role=Message.Role.USER, text=text)

@@ -45,6 +45,7 @@ class Feedback(models.Model):
 
     class Meta:
         verbose_name_plural = "feedback"
+        indexes = (models.Index(fields=["created_at"], name="feedback_by_time"),)
 
     def __str__(self) -> str:
         return f"thumbs {self.value} for message {self.message_id}"

@@ -232,6 +232,7 @@ class Generation(Again):
         """Whether it was still to be queued; raises Refused when there is no room for what comes."""
         if not ended_early.exists():
             return 0
+        Worker.refuse_unknown(self.asked_model, self.requested_by_id)
         with Quota.admitting(self.requested_by_id, self.most_tokens) as reserved:
             afresh = {**NOT_ENDED, "queued_at": Now(), "handed_over_at": None, "num_lost": 0}
             return ended_early.update(status=self.Status.QUEUED, reserved_tokens=reserved, **afresh)

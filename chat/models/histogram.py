@@ -5,6 +5,7 @@ Adding two such numbers adds every count, so `sum()` in Postgres joins histogram
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import accumulate
 
 FIRST_MS = 10.0
@@ -35,6 +36,7 @@ def percentile(histogram: int | None, share: float) -> float | None:
     raise AssertionError("The counts add up to their sum.")
 
 
+@lru_cache(maxsize=1)  # each is asked for two percentiles in turn
 def _counts(histogram: int | None) -> list[int]:
     counts = []
     while histogram:

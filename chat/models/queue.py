@@ -2,9 +2,9 @@
 
 It is deficit round robin without stored counters. A person's account is the time on the devices that the person had
 lately; each reply at work, and each that waits before another, is charged a quantum in advance, and settled with its
-end. Who has the smallest account for their weight is next. A class of replies goes before the next as long as the
-others get their least share: one that has less goes first for as many replies as bring it there. What was handed over
-goes before all: people see it stand still.
+end. Who has the smallest account for their weight is next; the weight is their own times the largest of their groups.
+A class of replies goes before the next as long as the others get their least share: one that has less goes first for
+as many replies as bring it there. What was handed over goes before all: people see it stand still.
 """
 
 from __future__ import annotations
@@ -104,24 +104,38 @@ ORDER = f"""
         SELECT priority, coalesce(account.used_s, 0) + coalesce(at_work.num, 0)::float8 * %(quantum)s AS used_s
         FROM (SELECT priority, {USED_S} AS used_s FROM chat_fairshare WHERE priority IS NOT NULL) account
         FULL JOIN at_work USING (priority)
+    ), closed AS (
+        SELECT access.id FROM chat_modelaccess access JOIN chat_worker worker USING (model)
+        WHERE worker.id = %(worker)s::uuid
     ), waiting AS (
         SELECT id, requested_by_id, priority, queued_at, handed_over_at IS NULL AS is_new,
                row_number() OVER (
                    PARTITION BY requested_by_id, priority ORDER BY handed_over_at IS NULL, queued_at, id
                ) AS nth
         FROM chat_generation
-        WHERE status = 'queued' AND (%(worker)s::uuid IS NULL OR asked_model = '' OR EXISTS (
+        WHERE status = 'queued' AND (%(worker)s::uuid IS NULL OR asked_model = '' AND (
+            NOT EXISTS (SELECT FROM closed) OR requested_by_id IN (
+                SELECT user_id FROM chat_user_groups JOIN chat_modelaccess_groups USING (group_id)
+                WHERE modelaccess_id IN (SELECT id FROM closed)
+            )
+        ) OR EXISTS (
             SELECT FROM chat_worker worker
             WHERE worker.id = %(worker)s::uuid AND (worker.model = asked_model OR worker.adapters ? asked_model)
         ))
+    ), of_groups AS (
+        SELECT user_id, max(coalesce(rule.weight, 1)) AS weight
+        FROM chat_user_groups LEFT JOIN chat_grouprule rule USING (group_id)
+        WHERE EXISTS (SELECT FROM chat_grouprule WHERE weight <> 1)
+          AND user_id IN (SELECT requested_by_id FROM chat_generation WHERE status = 'queued') GROUP BY 1
     ), charged AS (
         SELECT waiting.id, waiting.priority, queued_at, is_new,
                nth + coalesce(running.num, 0) > %(most_running)s AS is_too_many,
                (coalesce({USED_S}, 0) + (nth + coalesce(running.num, 0))::float8 * %(quantum)s)
-               / coalesce(account.weight, 1) AS account_s
+               / coalesce(account.weight, 1) / coalesce(of_groups.weight, 1) AS account_s
         FROM waiting
         LEFT JOIN running USING (requested_by_id, priority)
         LEFT JOIN chat_fairshare account ON account.user_id = requested_by_id
+        LEFT JOIN of_groups ON of_groups.user_id = requested_by_id
     ), in_class AS (
         SELECT *, row_number() OVER (
             PARTITION BY priority ORDER BY is_too_many, is_new, account_s, queued_at, id

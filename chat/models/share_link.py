@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.models import Group
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
@@ -28,6 +29,8 @@ from chat.models.user import User
 from chat.refused import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.auth.models import AnonymousUser
 
 
@@ -41,8 +44,9 @@ class ShareLinkQuerySet(models.QuerySet["ShareLink"]):
         if not isinstance(reader, User):
             return self.alive().filter(public) if settings.HAS_PUBLIC_LINKS else self.none()
         is_named = models.Exists(ShareLink.people.through.objects.filter(sharelink=models.OuterRef("id"), user=reader))
+        of_groups = ShareLink.groups.through.objects.filter(sharelink=models.OuterRef("id"), group__user=reader)
         members = Q(audience=ShareLink.Audience.MEMBERS)
-        return self.alive().filter(public | members | Q(owner=reader) | Q(is_named))
+        return self.alive().filter(public | members | Q(owner=reader) | Q(is_named) | Q(models.Exists(of_groups)))
 
     def revoke(self) -> int:
         """End them for good; how many of them were not ended before. Of many at once, one does it."""
@@ -76,6 +80,7 @@ class ShareLink(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="share_links")
     audience = models.CharField(max_length=7, choices=Audience)
     people = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="links_to_read", blank=True)
+    groups = models.ManyToManyField(Group, related_name="+", blank=True)
     password = models.CharField(max_length=200, blank=True, editable=False)
     num_tries = models.PositiveIntegerField(default=0, editable=False)
     tries_since = models.DateTimeField(default=timezone.now, editable=False)
@@ -112,6 +117,7 @@ class ShareLink(models.Model):
         days: int,
         password: str,
         is_live: bool,
+        groups: Iterable[Group] = (),
     ) -> ShareLink:
         """Share the draft. Raises Refused when there is nothing in it, or when the server allows no such link."""
         if audience == cls.Audience.PUBLIC and not settings.HAS_PUBLIC_LINKS:
@@ -129,7 +135,9 @@ class ShareLink(models.Model):
         link.token_hash = hash_of(link._token())
         with transaction.atomic():
             link.save(force_insert=True)
-            link.people.set(people if audience == cls.Audience.NAMED else [])
+            if audience == cls.Audience.NAMED:
+                link.people.set(people)
+                link.groups.set(groups)
             ShareRevision.add(link.id, snapshot)
         hints.conversation_changed(link.owner_id, link.conversation_id)
         return link

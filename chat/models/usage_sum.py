@@ -20,12 +20,14 @@ BEFORE_ALL = date(2000, 1, 1)
 class UsageSum(models.Model):
     """What was used of one model by one source: by one person on a day or in a month, or by everyone on a day.
 
+    Of a person's day there is also one over all models and sources, which are empty in it, as it is asked for most.
     `day` is the first of the time. A sum over a column that holds no measured value is null. `wait` and `ttft` are
     histograms, see there.
     """
 
     class Grain(models.TextChoices):
         DAY = "day"
+        PERSON = "person"
         MONTH = "month"
         EVERYONE = "everyone"
 
@@ -48,8 +50,12 @@ class UsageSum(models.Model):
 
     class Meta:
         constraints = (
+            # With the tokens, so that who used most, and who more than usual, is read from the index alone.
             models.UniqueConstraint(
-                fields=["grain", "day", "user_id", "model", "source"], name="usage_sum_is_once", nulls_distinct=False
+                fields=["grain", "day", "user_id", "model", "source"],
+                include=["prompt_tokens", "completion_tokens"],
+                name="usage_sum_is_once",
+                nulls_distinct=False,
             ),
         )
         indexes = (models.Index(fields=["user_id", "grain", "day"], name="usage_sums_of_a_person"),)
@@ -120,6 +126,7 @@ class RollUp(models.Model):
             mark.until = day + timedelta(days=1)
             with connection.cursor() as cursor:
                 cursor.execute(SUM_UP_DAY, span(day, day))
+                cursor.execute(SUM_UP_PERSONS, {"day": day})
                 cursor.execute(SUM_UP_EVERYONE, {"day": day})
                 if mark.until.day == 1:
                     cursor.execute(SUM_UP_MONTH, {"first": day.replace(day=1), "last": day})
@@ -168,6 +175,11 @@ LEDGER = f"""
 INSERT = f"INSERT INTO chat_usagesum (grain, {COLUMNS})"
 
 SUM_UP_DAY = f"{INSERT} SELECT 'day', {COLUMNS} FROM ({LEDGER}) AS ledger"
+
+SUM_UP_PERSONS = f"""
+    {INSERT} SELECT 'person', day, user_id, '', '', {SUMS}
+    FROM chat_usagesum WHERE grain = 'day' AND day = %(day)s GROUP BY day, user_id
+"""
 
 SUM_UP_EVERYONE = f"""
     {INSERT} SELECT 'everyone', day, NULL, model, source, {SUMS}

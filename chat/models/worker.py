@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.core.cache import cache
@@ -11,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.models.ids import uuid7
+from chat.models.model_access import ModelAccess
 from chat.refused import Refused
 
 OFFERS = "offers"
@@ -129,8 +131,11 @@ class Worker(models.Model):
         return bool(me.values_list("is_draining", flat=True).first())
 
     @classmethod
-    def offers(cls) -> list[Offer]:
-        """The models that workers serve, or served in the last day: those of living workers first, each once."""
+    def offers(cls, user_id: UUID | None = None) -> list[Offer]:
+        """The models that workers serve, or served in the last day: those of living workers first, each once.
+
+        With a person, those only that they may ask.
+        """
         known = cls.objects.filter(beat_at__gt=Now() - timedelta(days=1)).exclude(model="")
         is_live = models.Q(beat_at__gt=Now() - cls.lease()) & ~models.Q(state=cls.State.STOPPED)
         offers: dict[str, Offer] = {}
@@ -142,51 +147,66 @@ class Worker(models.Model):
             offers.values(), key=lambda offer: (not offer.is_online, offer.base, offer.is_adapter, offer.name)
         )
         cache.set(OFFERS, found, OFFERS_ARE_KNOWN_S)
-        return found
+        return cls._open_to(user_id, found)
+
+    @classmethod
+    def _open_to(cls, user_id: UUID | None, offers: list[Offer]) -> list[Offer]:
+        closed = ModelAccess.closed_to(user_id) if user_id else frozenset()
+        return [offer for offer in offers if closed.isdisjoint({offer.name, offer.base})]
 
     def _offer(self, name: str, *, is_online: bool) -> Offer:
         speed = self.tokens_per_s if is_online else 0
         return Offer(name, self.model, self.has_thinking, self.context_length, speed, is_online)
 
     @classmethod
-    def is_known(cls, model: str) -> bool:
-        """Whether a worker served this model in the last day; "" is any."""
-        return not model or model in {offer.name for offer in cls.offers()}
+    def is_known(cls, model: str, user_id: UUID) -> bool:
+        """Whether a worker served this model in the last day and this person may ask it; "" is any."""
+        return not model or model in {offer.name for offer in cls.offers(user_id)}
 
     @classmethod
-    def online(cls) -> list[str]:
-        """The names of the offers that were online some seconds ago at most: every reply on a page asks."""
+    def online(cls, user_id: UUID) -> list[str]:
+        """The names of a person's offers that were online some seconds ago at most: every reply on a page asks."""
         known: list[Offer] | None = cache.get(OFFERS)
-        return [offer.name for offer in (cls.offers() if known is None else known) if offer.is_online]
+        offers = cls.offers(user_id) if known is None else cls._open_to(user_id, known)
+        return [offer.name for offer in offers if offer.is_online]
 
     @classmethod
-    def refuse_unknown(cls, model: str) -> None:
-        """Raise Refused for a model that is not known: nobody would take up what asks for it."""
-        if not cls.is_known(model):
-            raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
+    def refuse_unknown(cls, model: str, user_id: UUID) -> None:
+        """Raise Refused for what no worker would take up: a model that none served in the last day, or one that this
+        person may not ask; without a name, when all of them are such."""
+        if not model and not ModelAccess.closed_to(user_id):
+            return
+        known, offered = cls.offers(), cls.offers(user_id)
+        if not model and known and not offered:
+            raise Refused(gettext("No model here is for your groups. Ask your administrator."))
+        if not model or model in {offer.name for offer in offered}:
+            return
+        if model in {offer.name for offer in known}:
+            raise Refused(gettext("The model “{name}” is for other groups. Choose another one.").format(name=model))
+        raise Refused(gettext("There is no model “{name}” here. Choose another one.").format(name=model))
 
     @classmethod
-    def answering(cls, model: str) -> Offer | None:
+    def answering(cls, model: str, user_id: UUID) -> Offer | None:
         """The offer that a message for this model goes to; for none in particular the base model that answers all.
 
         None when it is not online, or when it can't be said which it is.
         """
-        online = [offer for offer in cls.offers() if offer.is_online]
+        online = [offer for offer in cls.offers(user_id) if offer.is_online]
         if not model and len({offer.base for offer in online}) > 1:
             return None
         return next((offer for offer in online if offer.name == model or (not model and not offer.is_adapter)), None)
 
     @classmethod
-    def rivals(cls, first: str, second: str) -> tuple[str, str]:
+    def rivals(cls, first: str, second: str, user_id: UUID) -> tuple[str, str]:
         """The names of two models to compare; where the first is not named, it is one that is online.
 
         Raises Refused when they are not two, or one is not known.
         """
-        first = first or next((name for name in cls.online() if name != second), second)
+        first = first or next((name for name in cls.online(user_id) if name != second), second)
         if first == second:
             raise Refused(gettext("Choose two different models to compare."))
-        cls.refuse_unknown(first)
-        cls.refuse_unknown(second)
+        cls.refuse_unknown(first, user_id)
+        cls.refuse_unknown(second, user_id)
         return first, second
 
     def fail(self, notice: str) -> None:

@@ -18,6 +18,7 @@ from chat.views import (
     measure,
     messages,
     model,
+    notices,
     pages,
     settings,
     setup,
@@ -77,6 +78,12 @@ urlpatterns = [
     path("s/<str:token>/", shared.shared, name="shared"),
     path("s/<str:token>/copies/", shared.copy_create, name="copy_create"),
     path("s/<path:rest>", shared.nothing, name="nothing_shared"),
+    path("banners/<uuid:banner_id>/dismissal/", notices.banner_dismiss, name="banner_dismiss"),
+    path(
+        "readings/<uuid:glass_break_id>/acknowledgement/",
+        notices.glass_break_acknowledge,
+        name="glass_break_acknowledge",
+    ),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

@@ -31,7 +31,7 @@ def measured(request: Request, conversation_id: UUID | None = None) -> HttpRespo
         how = asked(request, form)
     except Refused:
         return HttpResponse(status=204)
-    offer = Worker.answering(how.get("asked_model", ""))
+    offer = Worker.answering(how.get("asked_model", ""), request.user.id)
     if offer is None:
         return HttpResponse(status=204)
     above, read = _above(request, conversation, fields["parent"], how.get("system_prompt", ""))

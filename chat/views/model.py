@@ -73,7 +73,7 @@ def model(request: Request) -> HttpResponse:
 
 def model_status(user: User, last: Generation | None, chosen: str = "") -> ModelStatus:
     """What a person may choose from: with this chosen, or else set as the reply `last` was asked for."""
-    offers = Worker.offers()
+    offers = Worker.offers(user.id)
     presets = [_option(preset, offers) for preset in access.presets(user)]
     names = {offer.name for offer in offers}
     name = next((offer.base for offer in offers if offer.is_online), settings.MODEL.rpartition("/")[2])

@@ -60,6 +60,7 @@ def _created(form: ShareForm) -> ShareLink:
         form.selection,
         audience=values["audience"],
         people=values["people"],
+        groups=values["groups"],
         days=values["days"],
         password=values["password"],
         is_live=form.is_live,
@@ -70,7 +71,11 @@ def _created(form: ShareForm) -> ShareLink:
 @signed_in
 def links(request: Request) -> HttpResponse:
     """All links of this person, the latest first."""
-    rows = access.share_links(request.user).select_related("conversation").prefetch_related("people")[:LINKS_SHOWN]
+    rows = (
+        access.share_links(request.user)
+        .select_related("conversation")
+        .prefetch_related("people", "groups")[:LINKS_SHOWN]
+    )
     return render(request, "chat/links.html", {"links": rows})
 
 

@@ -126,10 +126,16 @@ RULES: dict[str, Rule] = {
     "shared": CLOSED,  # for who has the token
     "copy_create": CLOSED,  # for who has the token
     "nothing_shared": PUBLIC,  # its shortest address is that of the one above
+    "banner_dismiss": NOT_THERE,
+    "glass_break_acknowledge": NOT_THERE,
+    "glass_break": NOT_THERE_STAFF,
+    "glass_break_end": NOT_THERE_STAFF,
+    "glass_break_chat": NOT_THERE_STAFF,
     "healthz": PUBLIC,
     "readyz": PUBLIC,
     "usage_review": REVIEW,
     "usage_review_csv": REVIEW,
+    "feedback_review_csv": REVIEW,
     "admin/usage/.csv": PUBLIC,  # leads to usage_review_csv, and looks nothing up
     "ledger": REVIEW,
     "workers": REVIEW,
@@ -212,6 +218,8 @@ def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None
         "link_id": uuid4(),
         "worker_id": uuid4(),
         "pk": 1,
+        "banner_id": uuid4(),
+        "glass_break_id": uuid4(),
     }
     clients = {actor: signed_in(getattr(world, actor)) for actor in ("owner", "team_mate", "outsider", "admin")}
     gone = User.objects.create(email="gone@example.org", name="Gone", is_staff=True, is_superuser=True, password="!")

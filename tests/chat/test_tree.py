@@ -179,7 +179,7 @@ def test_siblings_are_counted_in_the_same_number_of_queries_however_large_the_tr
     with django_assert_num_queries(2):
         numbers = [message.siblings.number for message in conversation.branch() if message.siblings]
     assert numbers == [1, 1, 4, 1, 4, 1, 4, 1, 4, 1]
-    Worker.online()  # known for some seconds
+    Worker.online(world.owner.id)  # known for some seconds
     with django_assert_num_queries(5):
         post(client, "branch_update", turn.reply)
 
