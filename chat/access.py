@@ -10,7 +10,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from chat.models import Conversation, Folder, Generation, Message, ShareLink, ShareRevision, User
+from chat.models import Conversation, Folder, Generation, Import, Message, ShareLink, ShareRevision, User
 from chat.models.share_link import ShareLinkQuerySet
 
 TICKET_S = 60
@@ -39,6 +39,19 @@ def folders(user: User) -> QuerySet[Folder]:
 
 def folder(user: User, folder_id: UUID) -> Folder:
     return _only(Folder.objects.filter(owner=user, id=folder_id))
+
+
+def chat_import(user: User, import_id: UUID) -> Import:
+    return _only(Import.objects.filter(owner=user, id=import_id))
+
+
+def chat_imports(user: User) -> QuerySet[Import]:
+    return Import.objects.filter(owner=user).exclude(state=Import.State.ARRIVING).order_by("-created_at")
+
+
+def kept(user: User) -> QuerySet[Conversation]:
+    """All of a person's chats, archived ones too, but not those that go by themselves."""
+    return Conversation.objects.filter(owner=user, expires_at=None)
 
 
 def message(user: User, conversation_id: UUID, message_id: UUID) -> Message:

@@ -1,4 +1,5 @@
 from chat.models.audit import Audit
+from chat.models.chat_import import Import, ImportPiece
 from chat.models.conversation import Conversation, Turn, Window
 from chat.models.fair_share import FairShare
 from chat.models.feedback import Feedback
@@ -24,6 +25,8 @@ __all__ = [
     "Feedback",
     "Folder",
     "Generation",
+    "Import",
+    "ImportPiece",
     "Invitation",
     "Message",
     "Quota",

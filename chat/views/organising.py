@@ -82,7 +82,7 @@ def manage(request: Request) -> HttpResponse:
         return _managed(request)
     act = request.POST.get("act")
     if act == "delete-all":
-        if request.POST.get("word", "").strip().lower() != _("delete").lower():
+        if not _has_word(request):
             return _managed(request, refusal=_("Nothing was deleted: type the word as it stands there."))
         chosen = Conversation.objects.filter(owner=request.user)
     else:
@@ -93,6 +93,30 @@ def manage(request: Request) -> HttpResponse:
         elif act in {"delete", "delete-all"}:
             conversation.remove()
     return redirect("manage")
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in
+def deletion(request: Request) -> HttpResponse:
+    """Delete everything for who typed the word."""
+    is_refused = request.method == "POST" and not _has_word(request)
+    mine = Conversation.objects.filter(owner=request.user)
+    if request.method == "POST" and not is_refused:
+        for conversation in mine:
+            conversation.remove()
+    number = mine.count()
+    context = {
+        "number": number,
+        "is_done": request.method == "POST" and not is_refused,
+        "count": ngettext("{number} chat", "{number} chats", number).format(number=number),
+        "word": _("delete"),
+        "refusal": _("Nothing was deleted: type the word as it stands there.") if is_refused else "",
+    }
+    return render(request, "chat/deletion.html", context, status=422 if is_refused else 200)
+
+
+def _has_word(request: Request) -> bool:
+    return request.POST.get("word", "").strip().lower() == _("delete").lower()
 
 
 def _managed(request: Request, refusal: str = "") -> HttpResponse:

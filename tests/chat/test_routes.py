@@ -113,6 +113,17 @@ RULES: dict[str, Rule] = {
     "shared": CLOSED,  # for who has the token
     "copy_create": CLOSED,  # for who has the token
     "nothing_shared": PUBLIC,  # its shortest address is that of the one above
+    "here": NOT_THERE,  # without a page that is open
+    "export": OWN,
+    "export_markdown": OWN,
+    "export_json": OWN,
+    "print": OWN,
+    "export_all": SIGNED_IN,
+    "export_zip": SIGNED_IN,
+    "imports": SIGNED_IN,
+    "import_piece_create": NOT_THERE,
+    "import_start": NOT_THERE,
+    "deletion": SIGNED_IN,
     "healthz": PUBLIC,
     "readyz": PUBLIC,
     "usage_review": REVIEW,
@@ -198,6 +209,7 @@ def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None
         "link_id": uuid4(),
         "worker_id": uuid4(),
         "pk": 1,
+        "import_id": uuid4(),
     }
     clients = {actor: signed_in(getattr(world, actor)) for actor in ("owner", "team_mate", "outsider", "admin")}
     gone = User.objects.create(email="gone@example.org", name="Gone", is_staff=True, is_superuser=True, password="!")
