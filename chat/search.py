@@ -36,6 +36,8 @@ _APART = re.compile(
 )
 _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}\\s]+")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+# Marks of Markdown that say nothing in one line.
+_MARKS = re.compile(r"\*\*|`{3}\w*|`")
 
 
 class Found(NamedTuple):
@@ -98,7 +100,7 @@ def _snippet(text: str, marks: re.Pattern[str]) -> SafeString:
     """The place of the first match with what stands around it, in one line."""
     found = marks.search(text)
     start = max(0, found.start() - SHOWN_BEFORE) if found else 0
-    shown = " ".join(text[start : start + SHOWN_LENGTH].split())
+    shown = " ".join(_MARKS.sub("", text[start : start + SHOWN_LENGTH]).split())
     before, after = "…" * (start > 0), "…" * (start + SHOWN_LENGTH < len(text))
     return _marked(f"{before}{shown}{after}", marks)
 

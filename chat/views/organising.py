@@ -84,13 +84,12 @@ def manage(request: Request) -> HttpResponse:
     if act == "delete-all":
         if not _has_word(request):
             return _managed(request, refusal=_("Nothing was deleted: type the word as it stands there."))
-        chosen = Conversation.objects.filter(owner=request.user)
-    else:
-        chosen = Conversation.objects.filter(owner=request.user, id__in=_ids(request))
-    for conversation in chosen:
+        Conversation.remove_all_of(request.user)
+        return redirect("manage")
+    for conversation in Conversation.objects.filter(owner=request.user, id__in=_ids(request)):
         if act == "archive":
             conversation.archive(True)
-        elif act in {"delete", "delete-all"}:
+        elif act == "delete":
             conversation.remove()
     return redirect("manage")
 
@@ -102,8 +101,7 @@ def deletion(request: Request) -> HttpResponse:
     is_refused = request.method == "POST" and not _has_word(request)
     mine = Conversation.objects.filter(owner=request.user)
     if request.method == "POST" and not is_refused:
-        for conversation in mine:
-            conversation.remove()
+        Conversation.remove_all_of(request.user)
     number = mine.count()
     context = {
         "number": number,
