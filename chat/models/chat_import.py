@@ -16,10 +16,11 @@ from django.db.models.functions import Length, Now
 from django.utils import timezone
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
+from psycopg.errors import QueryCanceled
 
 from chat import hints
 from chat.models.ids import uuid7
-from chat.models.import_rows import store
+from chat.models.import_rows import Rows
 from chat.refused import Refused
 from chat.text import clean_text
 from chat.transfer.files import LARGEST_FILE, chat_of, documents, title_of
@@ -180,18 +181,22 @@ class Import(models.Model):
         """Make a chat and count it, or note why not; its id."""
         try:
             chat = chat_of(document)
+            rows = Rows.of(self.owner_id, chat)
             with transaction.atomic():
-                conversation_id = store(self.owner_id, chat)
+                rows.store()
                 self._count(num_made=F("num_made") + 1, num_left_out=F("num_left_out") + chat.num_left_out)
         except Refused as refused:
             self._refuse(title_of(document), str(refused))
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            log.exception("import.chat_failed", id=str(self.id), number=self.num_read)
+        except Exception as error:
+            # Postgres took too long over it, and would again; when Postgres is away, that is not the fault of the chat.
+            is_hopeless = isinstance(error.__cause__, QueryCanceled)
+            if isinstance(error, OperationalError | InterfaceError) and not is_hopeless:
+                raise
+            # Without the words of the error: what people wrote may stand in them.
+            log.error("import.chat_failed", id=str(self.id), number=self.num_read, error=type(error).__name__)
             self._refuse(title_of(document), _("It could not be stored."))
         else:
-            return conversation_id
+            return rows.conversation.id
         return None
 
     def _refuse(self, title: str, why: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -19,36 +19,71 @@ from chat.text import clean_text
 from chat.transfer.chats import ImportedChat, ImportedMessage, number_in, text_in
 
 ROWS_AT_ONCE = 500
+CHARACTERS_AT_ONCE = 500_000
 
 
-def store(owner_id: UUID, chat: ImportedChat) -> UUID:
-    """Write a chat with its tree, times and judgements, as a new one of this person; its id. Call it in a transaction.
+class Rows(NamedTuple):
+    """A chat with its tree, times and judgements as a new one of its owner, not stored yet.
 
     It is as old as the file says, so it does not come between the chats of today, and nothing in it is unread.
     """
-    now = timezone.now()
-    times = list(_times(chat, now))
-    last_active_at = chat.last_active_at or max(times, default=now)
-    conversation = Conversation.objects.create(
-        owner_id=owner_id,
-        title=chat.title[: Conversation.TITLE_LENGTH],
-        has_manual_title=chat.has_manual_title,
-        created_at=chat.created_at or min(times, default=last_active_at),
-        last_active_at=last_active_at,
-        read_at=now,
-        pinned_at=now if chat.is_pinned else None,
-        archived_at=now if chat.is_archived else None,
-    )
-    messages = _messages(conversation, chat, times)
-    replies = [(row, told) for row, told in zip(messages, chat.messages, strict=True) if told.role == "assistant"]
-    Message.objects.bulk_create(messages, batch_size=ROWS_AT_ONCE)
-    generations = [_generation(owner_id, row, told, chat.source) for row, told in replies]
-    Generation.objects.bulk_create(generations, batch_size=ROWS_AT_ONCE)
-    Feedback.objects.bulk_create([row for row in map(_feedback, *_apart(replies)) if row])
-    if messages:
-        conversation.active_leaf = messages[chat.leaf] if chat.leaf is not None else messages[-1]
-        conversation.save(update_fields=["active_leaf"])
-    return conversation.id
+
+    conversation: Conversation
+    messages: list[Message]
+    generations: list[Generation]
+    judgements: list[Feedback]
+    leaf: Message | None
+
+    @classmethod
+    def of(cls, owner_id: UUID, chat: ImportedChat) -> Rows:
+        """Make the rows, with the rendering of each reply: that takes time, so no transaction waits for it."""
+        now = timezone.now()
+        times = list(_times(chat, now))
+        last_active_at = chat.last_active_at or max(times, default=now)
+        conversation = Conversation(
+            owner_id=owner_id,
+            title=chat.title[: Conversation.TITLE_LENGTH],
+            has_manual_title=chat.has_manual_title,
+            created_at=chat.created_at or min(times, default=last_active_at),
+            last_active_at=last_active_at,
+            read_at=now,
+            pinned_at=now if chat.is_pinned else None,
+            archived_at=now if chat.is_archived else None,
+        )
+        messages = _messages(conversation, chat, times)
+        replies = [(row, told) for row, told in zip(messages, chat.messages, strict=True) if told.role == "assistant"]
+        judgements = [_feedback(row, told.feedback) for row, told in replies]
+        return cls(
+            conversation,
+            messages,
+            [_generation(owner_id, row, told, chat.source) for row, told in replies],
+            [row for row in judgements if row],
+            messages[-1 if chat.leaf is None else chat.leaf] if messages else None,
+        )
+
+    def store(self) -> None:
+        """Call it in a transaction."""
+        self.conversation.save(force_insert=True)
+        for some in _at_once(self.messages):
+            Message.objects.bulk_create(some)
+        Generation.objects.bulk_create(self.generations, batch_size=ROWS_AT_ONCE)
+        Feedback.objects.bulk_create(self.judgements)
+        self.conversation.active_leaf = self.leaf
+        self.conversation.save(update_fields=["active_leaf"])
+
+
+def _at_once(messages: list[Message]) -> Iterator[list[Message]]:
+    """So many that Postgres can take them in, and make them searchable, in one statement and in time."""
+    some: list[Message] = []
+    num_characters = 0
+    for message in messages:
+        if len(some) == ROWS_AT_ONCE or num_characters > CHARACTERS_AT_ONCE:
+            yield some
+            some, num_characters = [], 0
+        some.append(message)
+        num_characters += len(message.text) + len(message.reasoning)
+    if some:
+        yield some
 
 
 def _times(chat: ImportedChat, now: datetime) -> Iterator[datetime]:
@@ -89,10 +124,6 @@ def _generation(owner_id: UUID, row: Message, told: ImportedMessage, source: str
         queued_at=row.created_at,
         ended_at=row.created_at,
     )
-
-
-def _apart(replies: list[tuple[Message, ImportedMessage]]) -> tuple[list[Message], list[dict[str, Any]]]:
-    return [row for row, _ in replies], [told.feedback for _, told in replies]
 
 
 def _feedback(row: Message, told: dict[str, Any]) -> Feedback | None:

@@ -17,8 +17,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from chat.models import Conversation, Generation, Import, ImportPiece, Message, import_rows
-from chat.models import chat_import as chat_import_module
+from chat.models import Conversation, Generation, Import, ImportPiece, Message
+from chat.models.import_rows import Rows
 from chat.tasks import import_chats, sweep
 from chat.transfer import chats, files
 from tests.chat.people import signed_in
@@ -311,18 +311,18 @@ def test_an_import_goes_on_where_it_was_cut_off(world: World, client: Client, mo
     imported(client, content)
     assert Import.objects.get().state == "waiting"
     monkeypatch.setattr(Import, "SLICE_S", 10.0)
-    store, stored = import_rows.store, list[Any]()
+    store, stored = Rows.store, list[Rows]()
 
-    def cut(*given: Any) -> Any:
+    def cut(rows: Rows) -> None:
         if len(stored) == 2:
             raise OperationalError("The database is away.")
-        stored.append(store(*given))
-        return stored[-1]
+        store(rows)
+        stored.append(rows)
 
-    monkeypatch.setattr(chat_import_module, "store", cut)
+    monkeypatch.setattr(Rows, "store", cut)
     with pytest.raises(OperationalError):
         import_chats()
-    monkeypatch.setattr(chat_import_module, "store", store)
+    monkeypatch.setattr(Rows, "store", store)
     assert (Import.objects.get().state, Import.objects.get().num_read) == ("running", 2)
     import_chats()  # somebody else may still be at work
     assert Conversation.objects.count() == 2
