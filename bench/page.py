@@ -5,7 +5,6 @@ The whole stack runs with the scripted engine; a real Chromium looks at it, as i
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
 import statistics
@@ -19,6 +18,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bench import search
 from bench.markdown import SECTION
 from tests.e2e.conftest import BROWSERS, FLAGS
 from tests.e2e.steps import composer
@@ -26,8 +26,6 @@ from tests.long_chat import long_chat
 from tests.stack import RunningStack, running_stack
 
 NUM_MESSAGES = 2000
-NUM_CHATS = 500
-NUM_REQUESTS = 60
 REPLY = "".join(SECTION.format(n=n) for n in range(20))[:12_000]
 TOKENS_PER_S = 60
 LONGEST_REPLY_S = 300
@@ -55,11 +53,6 @@ WATCH = """() => {
     document.querySelectorAll(`${blocks}:has(+ .block)`).forEach((block) => finished.add(block));
   }).observe(document.querySelector("[role=log]"), { childList: true, characterData: true, subtree: true });
 }"""
-CHATS = """
-from chat.models import Conversation, User
-user = User.objects.get(email="person0@example.org")
-Conversation.objects.bulk_create(Conversation(owner=user, title=f"Chat number {{i}}") for i in range({num}))
-"""
 QUERIES = """
 from django.conf import settings
 from django.db import connection
@@ -70,13 +63,6 @@ client.cookies[settings.SESSION_COOKIE_NAME] = {session!r}
 with CaptureQueriesContext(connection) as queries:
     assert client.get({address!r}).status_code == 200
 result = len(queries)
-"""
-SEARCH = """
-from django.urls import NoReverseMatch, reverse
-try:
-    result = reverse("search")
-except NoReverseMatch:
-    result = ""
 """
 
 
@@ -97,19 +83,16 @@ def main() -> None:
 
 
 def measure(stack: RunningStack, browser: Browser) -> dict[str, Any]:
-    [session] = stack.people(1)
-    stack.run(CHATS.format(num=NUM_CHATS))
+    session, with_many_chats = stack.people(2)
     address, _ = long_chat(stack, session, NUM_MESSAGES)
     figures = first_visit(stack, browser, session)
     figures["open_2000"] = {
-        "server_ms": round(statistics.median(request_ms(stack, session, address)), 1),
+        "server_ms": round(statistics.median(search.request_ms(stack, session, address)), 1),
         "queries": stack.run(QUERIES.format(session=session, address=address)),
         "drawn_ms": drawn_ms(stack, browser, session, address),
     }
     figures["stream"] = stream(stack, browser, session)
-    figures["sidebar_p95_ms"] = p95(request_ms(stack, session, "/chats/"))
-    search = stack.run(SEARCH)
-    figures["search_p95_ms"] = p95(request_ms(stack, session, f"{search}?q=number")) if search else None
+    figures |= search.measure(stack, with_many_chats, "person1@example.org")
     return figures
 
 
@@ -182,26 +165,6 @@ def _tasks_ms(trace: dict[str, Any]) -> list[float]:
         if event["name"].endswith("RunTask") and "tdur" in event and thread in by_thread:
             by_thread[thread].append(event["tdur"] / 1000)
     return max(by_thread.values(), key=sum)
-
-
-def request_ms(stack: RunningStack, session: str, address: str) -> list[float]:
-    """How long the server takes for a page, from the request to its last byte, again and again on one connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port)
-    times: list[float] = []
-    for _ in range(NUM_REQUESTS):
-        started = time.perf_counter()
-        connection.request("GET", address, headers={"Cookie": f"session={session}"})
-        response = connection.getresponse()
-        response.read()
-        times.append((time.perf_counter() - started) * 1000)
-        if response.status != 200:
-            raise RuntimeError(f"{address} was answered with {response.status}.")
-    connection.close()
-    return times[5:]
-
-
-def p95(times: list[float]) -> float:
-    return round(statistics.quantiles(times, n=20, method="inclusive")[18], 1)
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -16,6 +16,7 @@ from chat.models import (
     Folder,
     Generation,
     GlassBreak,
+    Import,
     Message,
     Preset,
     Prompt,
@@ -75,6 +76,19 @@ def prompt(user: User, prompt_id: UUID) -> Prompt:
 def kept_prompt(user: User, prompt_id: UUID) -> Prompt:
     """One that they may change."""
     return _only(Prompt.kept_by(user).filter(id=prompt_id))
+
+
+def chat_import(user: User, import_id: UUID) -> Import:
+    return _only(Import.objects.filter(owner=user, id=import_id))
+
+
+def chat_imports(user: User) -> QuerySet[Import]:
+    return Import.objects.filter(owner=user).exclude(state=Import.State.ARRIVING).order_by("-created_at")
+
+
+def kept(user: User) -> QuerySet[Conversation]:
+    """All of a person's chats, archived ones too, but not those that go by themselves."""
+    return Conversation.objects.filter(owner=user, expires_at=None)
 
 
 def message(user: User, conversation_id: UUID, message_id: UUID) -> Message:

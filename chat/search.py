@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -37,6 +36,8 @@ _APART = re.compile(
 )
 _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}\\s]+")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+# Marks of Markdown that say nothing in one line.
+_MARKS = re.compile(r"\*\*|`{3}\w*|`")
 
 
 class Found(NamedTuple):
@@ -85,8 +86,10 @@ def _lexemes(terms: list[str]) -> list[str]:
     lexemes: list[str] = []
     for term in terms:
         if _UNSPACED.match(term):
-            pairs = ["".join(pair) for pair in pairwise(term)]
-            lexemes += [f"'{pair}'" for pair in pairs] or [f"'{term}':*"]
+            # Every other pair covers the word, whose text is looked at besides. With all of them Postgres would take it
+            # for much rarer than it is, and fetch every message that has it instead of the newest ones.
+            pairs = [term[start : start + 2] for start in {*range(0, len(term) - 1, 2), max(0, len(term) - 2)}]
+            lexemes += [f"'{pair}'" if len(pair) > 1 else f"'{pair}':*" for pair in pairs]
         else:
             is_beginning = term is terms[-1] and len(term) > 1
             lexemes.append(f"'{term[:60]}'{':*' * is_beginning}")
@@ -97,7 +100,7 @@ def _snippet(text: str, marks: re.Pattern[str]) -> SafeString:
     """The place of the first match with what stands around it, in one line."""
     found = marks.search(text)
     start = max(0, found.start() - SHOWN_BEFORE) if found else 0
-    shown = " ".join(text[start : start + SHOWN_LENGTH].split())
+    shown = " ".join(_MARKS.sub("", text[start : start + SHOWN_LENGTH]).split())
     before, after = "…" * (start > 0), "…" * (start + SHOWN_LENGTH < len(text))
     return _marked(f"{before}{shown}{after}", marks)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from chat.models import Conversation, Message, RollUp, retention
+from chat.models import Conversation, Import, Message, RollUp, retention
 from chat.sessions import SessionStore
 from chat.sweeper import rescue_orphans
 
@@ -21,6 +21,14 @@ def sweep() -> None:
     rescue_orphans()
     Message.finish_deletions()
     Conversation.remove_expired()
+    if Import.is_due():
+        import_chats.apply_async(expires=60)
+
+
+@shared_task
+def import_chats() -> None:
+    if Import.go_on():
+        import_chats.apply_async(expires=60)
 
 
 @shared_task

@@ -15,11 +15,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from docs import contact_sheets  # noqa: E402
 from tests.e2e.conftest import BROWSERS, FLAGS  # noqa: E402
 from tests.e2e.steps import ask, wait_for_end  # noqa: E402
 from tests.stack import RunningStack, running_stack  # noqa: E402
 
 PICTURES = ROOT / "docs" / "screenshots"
+SHEETS = PICTURES / "pages"
 QUESTION = "How do I count the lines of a very large file in Python?"
 REPLY = """\
 Read it **in pieces**, so that memory stays small however large the file is:
@@ -55,21 +57,25 @@ def main() -> None:
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         sys.exit("There is no Chromium or Chrome on this machine to take the pictures with.")
-    PICTURES.mkdir(exist_ok=True)
+    SHEETS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="qwenweb-pictures-") as folder, sync_playwright() as playwright:
         Path(folder).chmod(0o755)
         with running_stack(Path(folder) / "var", QWENWEB_SCRIPT=f"text={REPLY}") as stack:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-            take(browser, stack)
+            contact_sheets.entrance(browser, stack, SHEETS)
+            stack.run("from django.core.management import call_command\ncall_command('demo', days=90)")
+            [session_key] = stack.people(1)
+            conversation = take(browser, stack, session_key)
+            contact_sheets.inside(browser, stack, session_key, conversation, SHEETS)
+            contact_sheets.review(browser, stack, SHEETS)
             browser.close()
 
 
-def take(browser: Browser, stack: RunningStack) -> None:
-    """Ask once, then look at the reply in three ways."""
-    session_key = stack.people(1)[0]
+def take(browser: Browser, stack: RunningStack, session_key: str) -> str:
+    """Ask once, then look at the reply in two ways; the path of the conversation."""
     stack.run(
         "from chat.models import Conversation, User\n"
-        "user = User.objects.get()\n"
+        "user = User.objects.get(email='person0@example.org')\n"
         "user.name = 'Ada Lovelace'; user.save()\n"
         f"[Conversation.start(user, text, str(i)) for i, text in enumerate({EARLIER})]"
     )
@@ -79,6 +85,7 @@ def take(browser: Browser, stack: RunningStack) -> None:
     keep(page, "chat.png")
     conversation = page.url.removeprefix(stack.url)
     keep(open_page(browser, stack, session_key, conversation, width=1280, height=860, dark=True), "chat-dark.png")
+    return conversation
 
 
 def open_page(
@@ -97,7 +104,7 @@ def open_page(
 
 
 def keep(page: Page, name: str) -> None:
-    page.locator("#model").get_by_text("scripted").wait_for()
+    page.locator("#model dt").get_by_text("scripted").first.wait_for(state="attached")
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)  # for fonts and the scroll to the end of the reply
     page.screenshot(path=PICTURES / name)

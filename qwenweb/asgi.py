@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import django
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenweb.settings")
@@ -32,6 +33,7 @@ class PageHandler(ASGIHandler):
     """
 
     LARGEST_BODY = 2_097_152
+    LARGEST_PART = 65_536
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
@@ -47,6 +49,8 @@ class PageHandler(ASGIHandler):
             response: HttpResponseBase = HttpResponse("This is too large.", status=413, headers={"Connection": "close"})
         else:
             response = await db_in(PAGES, self._answer, scope, body)
+        if isinstance(response, StreamingHttpResponse) and not response.is_async:
+            response.streaming_content = self._parts(cast("Iterator[bytes]", response.streaming_content), receive)
         await self.send_response(response, send)
         response.close()
 
@@ -63,6 +67,27 @@ class PageHandler(ASGIHandler):
             if not message.get("more_body", False):
                 body.seek(0)
                 return body
+
+    async def _parts(self, parts: Iterator[bytes], receive: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
+        """An answer that is made while it is sent, each part in a page thread, and no further once nobody listens.
+
+        The stock handler makes all of it before it sends the first part.
+        """
+        disconnect = asyncio.ensure_future(receive())
+        try:
+            while not disconnect.done() and (part := await db_in(PAGES, self._some, parts)):
+                yield part
+        finally:
+            disconnect.cancel()
+
+    def _some(self, parts: Iterator[bytes]) -> bytes:
+        """As many parts as make a packet worth a change of threads; nothing at the end."""
+        some = bytearray()
+        for part in parts:
+            some += part
+            if len(some) >= self.LARGEST_PART:
+                break
+        return bytes(some)
 
     def _answer(self, scope: dict[str, Any], body: BytesIO) -> HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))

@@ -19,6 +19,8 @@ from .mend import mended
 from .parser import PARSER, References
 
 MAX_INLINE = 20_000
+LONG_CODE = 40
+"""A block of more lines is folded."""
 
 _TASK = re.compile(r"\[([ xX])\] ")
 _ALIGNMENT = re.compile(r"text-align:(left|center|right)")
@@ -33,6 +35,7 @@ _OTHER_TAGS = frozenset(
         "div",
         "download-button",
         "em",
+        "fold-button",
         "hr",
         "li",
         "pre",
@@ -55,6 +58,7 @@ _SAFE = nh3.Cleaner(
         "pre": {"dir": {"ltr"}, "tabindex": {"0"}},
         "button": {"type": {"button"}, "value": {"csv", "markdown"}},
         "wrap-button": {"role": {"button"}, "tabindex": {"0"}},
+        "fold-button": {"role": {"button"}, "tabindex": {"0"}},
     },
     allowed_classes={
         "a": {"image-link"},
@@ -188,6 +192,7 @@ _CODE_BUTTONS = (
     '<download-button><button type="button">Download</button></download-button>'
     '<wrap-button role="button" tabindex="0">Wrap</wrap-button>'
 )
+_FOLD = '<fold-button role="button" tabindex="0"></fold-button>'
 _TABLE_BUTTONS = (
     '<table-copy><button type="button" value="csv">Copy as CSV</button>'
     '<button type="button" value="markdown">Copy as Markdown</button></table-copy>'
@@ -196,10 +201,11 @@ _TABLE_BUTTONS = (
 
 def _code_block(coloured: str, info: str) -> str:
     lexer_name, shown = language(info)
+    is_long = coloured.rstrip("\n").count("\n") >= LONG_CODE
     return (
         f'<div class="code" data-language="{escape(lexer_name or "text")}" data-file="{escape(file_name(lexer_name))}">'
         f"{_header(escape(shown), _CODE_BUTTONS)}"
-        f'<pre dir="ltr" tabindex="0"><code>{coloured}</code></pre></div>\n'
+        f'<pre dir="ltr" tabindex="0"><code>{coloured}</code></pre>{_FOLD if is_long else ""}</div>\n'
     )
 
 

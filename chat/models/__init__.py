@@ -1,5 +1,6 @@
 from chat.models.audit import Audit
 from chat.models.banner import Banner
+from chat.models.chat_import import Import, ImportPiece
 from chat.models.conversation import Conversation, Turn, Window
 from chat.models.fair_share import FairShare
 from chat.models.feedback import Feedback
@@ -34,6 +35,8 @@ __all__ = [
     "Generation",
     "GlassBreak",
     "GroupRule",
+    "Import",
+    "ImportPiece",
     "Invitation",
     "Message",
     "ModelAccess",

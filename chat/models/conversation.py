@@ -59,6 +59,7 @@ class Conversation(Organised):
     TITLE_LENGTH = 200
     MESSAGE_LENGTH = 200_000
     WINDOW_LENGTH = 40
+    REMOVED_AT_ONCE = 50
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
@@ -239,13 +240,24 @@ class Conversation(Organised):
     def remove(self) -> dict[str, int]:
         """Delete the conversation with everything in it; replies still being written are stopped. How many rows of
         each model that were."""
+        return self._remove(self.owner_id, [self.id])
+
+    @classmethod
+    def remove_all_of(cls, owner: User) -> None:
+        """Delete every conversation of a person, some at once."""
+        while ids := list(cls.objects.filter(owner=owner).values_list("id", flat=True)[: cls.REMOVED_AT_ONCE]):
+            cls._remove(owner.id, ids)
+
+    @classmethod
+    def _remove(cls, owner_id: UUID, ids: list[UUID]) -> dict[str, int]:
         with transaction.atomic():
-            running = list(Generation.objects.running().filter(message__conversation=self).values_list("id", flat=True))
-            owner_id, conversation_id = self.owner_id, self.id
-            _, rows = self.delete()
-        for generation_id in running:
+            running = Generation.objects.running().filter(message__conversation__in=ids)
+            running_ids = list(running.values_list("id", flat=True))
+            _, rows = cls.objects.filter(id__in=ids).delete()
+        for generation_id in running_ids:
             hints.stop(generation_id)
-        hints.conversation_changed(owner_id, conversation_id)
+        for conversation_id in ids:
+            hints.conversation_changed(owner_id, conversation_id)
         return rows
 
     @classmethod

@@ -16,6 +16,7 @@ from chat.models import queue
 from chat.models.again import Again
 from chat.models.fair_share import FairShare
 from chat.models.ids import uuid7
+from chat.models.imported import Imported
 from chat.models.message import Message
 from chat.models.quota import Quota
 from chat.models.usage import UsageRecord
@@ -46,7 +47,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         return self.running().filter(~models.Exists(living)) if _postgres_is_settled() else self.none()
 
 
-class Generation(Again):
+class Generation(Again, Imported):
     """The making of one reply: its state, who holds it, how it was made and what it cost.
 
     Every write of a worker carries the attempt it was claimed with; a stale attempt changes nothing (I4). A reply that

@@ -55,6 +55,7 @@ urlpatterns = [
     path("chats/", chats.chats, name="chats"),
     path("", include("chat.urls.finding")),
     path("", include("chat.urls.library")),
+    path("", include("chat.urls.transfer")),
     path("generations/<uuid:generation_id>/cancellation/", generations.cancellation_create, name="cancellation_create"),
     path("generations/<uuid:generation_id>/answer/", generations.answer_create, name="answer_create"),
     path("generations/<uuid:generation_id>/continuation/", generations.continuation_create, name="continuation_create"),

@@ -82,17 +82,39 @@ def manage(request: Request) -> HttpResponse:
         return _managed(request)
     act = request.POST.get("act")
     if act == "delete-all":
-        if request.POST.get("word", "").strip().lower() != _("delete").lower():
+        if not _has_word(request):
             return _managed(request, refusal=_("Nothing was deleted: type the word as it stands there."))
-        chosen = Conversation.objects.filter(owner=request.user)
-    else:
-        chosen = Conversation.objects.filter(owner=request.user, id__in=_ids(request))
-    for conversation in chosen:
+        Conversation.remove_all_of(request.user)
+        return redirect("manage")
+    for conversation in Conversation.objects.filter(owner=request.user, id__in=_ids(request)):
         if act == "archive":
             conversation.archive(True)
-        elif act in {"delete", "delete-all"}:
+        elif act == "delete":
             conversation.remove()
     return redirect("manage")
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in
+def deletion(request: Request) -> HttpResponse:
+    """Delete everything for who typed the word."""
+    is_refused = request.method == "POST" and not _has_word(request)
+    mine = Conversation.objects.filter(owner=request.user)
+    if request.method == "POST" and not is_refused:
+        Conversation.remove_all_of(request.user)
+    number = mine.count()
+    context = {
+        "number": number,
+        "is_done": request.method == "POST" and not is_refused,
+        "count": ngettext("{number} chat", "{number} chats", number).format(number=number),
+        "word": _("delete"),
+        "refusal": _("Nothing was deleted: type the word as it stands there.") if is_refused else "",
+    }
+    return render(request, "chat/deletion.html", context, status=422 if is_refused else 200)
+
+
+def _has_word(request: Request) -> bool:
+    return request.POST.get("word", "").strip().lower() == _("delete").lower()
 
 
 def _managed(request: Request, refusal: str = "") -> HttpResponse:

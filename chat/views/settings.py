@@ -38,7 +38,7 @@ def session_end(request: Request, mark: str) -> HttpResponse:
 def _dialog(request: Request, saved: str = "") -> HttpResponse:
     """The dialog's content; a page of its own where there is no script to open it."""
     pages = (
-        ("/settings/archived/", _("Archived chats")),
+        ("/archive/", _("Archived chats")),
         ("/settings/links/", _("Shared links")),
         ("/settings/export/", _("Export")),
         ("/settings/import/", _("Import")),

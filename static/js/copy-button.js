@@ -1,6 +1,7 @@
 // @ts-check
 import { copy } from "./clipboard.js";
 import { codeOf } from "./code-buttons.js";
+import "./fold-button.js";
 
 /** `<copy-button>` around a button: copies the code of its block, or, with data-copy="message", the reply as written. */
 class CopyButton extends HTMLElement {

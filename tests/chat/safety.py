@@ -28,6 +28,7 @@ _ATTRIBUTES = {
     "table-copy": set(),
     "td": {"class"},
     "th": {"class"},
+    "fold-button": {"role", "tabindex"},
     "wrap-button": {"role", "tabindex"},
 }
 _MATH_TAGS = frozenset(

@@ -145,15 +145,19 @@ def test_periods_begin_at_midnight_of_the_zone_and_past_days_count(world: World,
     assert (week.weekday(), month.day) == (0, 1)
 
 
-def test_everybody_sees_their_own_use_and_what_is_left(world: World) -> None:
+def test_T2_everybody_sees_their_own_use_by_day_and_model_and_what_is_left_until_when(world: World) -> None:
     Quota.objects.create(most=1_000)
-    entry(world.owner, prompt_tokens=900)
+    entry(world.owner, prompt_tokens=900, device_s=2.5, model="small-1")
     entry(world.team_mate, prompt_tokens=5, model="not mine")
     page = signed_in(world.owner).get("/settings/usage/").content.decode()
     assert "96 of 1,000 tokens a day left, until" in page
     assert "(UTC)" in page
     assert '<data value="900">900</data>' in page
     assert "not mine" not in page
+    assert '<th scope="row">small-1</th>' in page
+    for title in ("Replies", "Prompt tokens", "Completion tokens", "Device seconds"):
+        assert f'<th scope="col">{title}</th>' in page, title
+    assert page.count('<data value="2.5">2.5</data>') == 4  # of the day, of the model, and both totals
     assert page.count('<th scope="row">20') == 30
     notice = signed_in(world.owner).get("/settings/usage/left/").content.decode()
     assert "96 of 1,000 tokens a day left" in notice

@@ -131,6 +131,17 @@ RULES: dict[str, Rule] = {
     "glass_break": NOT_THERE_STAFF,
     "glass_break_end": NOT_THERE_STAFF,
     "glass_break_chat": NOT_THERE_STAFF,
+    "here": NOT_THERE,  # without a page that is open
+    "export": OWN,
+    "export_markdown": OWN,
+    "export_json": OWN,
+    "print": OWN,
+    "export_all": SIGNED_IN,
+    "export_zip": SIGNED_IN,
+    "imports": SIGNED_IN,
+    "import_piece_create": NOT_THERE,
+    "import_start": NOT_THERE,
+    "deletion": SIGNED_IN,
     "healthz": PUBLIC,
     "readyz": PUBLIC,
     "usage_review": REVIEW,
@@ -220,6 +231,7 @@ def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None
         "pk": 1,
         "banner_id": uuid4(),
         "glass_break_id": uuid4(),
+        "import_id": uuid4(),
     }
     clients = {actor: signed_in(getattr(world, actor)) for actor in ("owner", "team_mate", "outsider", "admin")}
     gone = User.objects.create(email="gone@example.org", name="Gone", is_staff=True, is_superuser=True, password="!")

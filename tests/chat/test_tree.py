@@ -165,7 +165,7 @@ def test_I2_the_same_edit_twice_makes_one_version_and_nonsense_none(turn: Turn, 
 
 
 def test_siblings_are_counted_in_the_same_number_of_queries_however_large_the_tree(
-    turn: Turn, client: Client, django_assert_num_queries: DjangoAssertNumQueries
+    world: World, turn: Turn, client: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     conversation = the(turn)
     with django_assert_num_queries(2):
