@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = (("chat", "0013_sign_in"),)
+    dependencies = (("chat", "0010_presets"),)
 
     operations = (
         migrations.AddField(

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0009_share_links'),
+        ('chat', '0012_imports'),
     ]
 
     operations = [

@@ -9,10 +9,10 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from chat.models import Audit, Conversation, FairShare, Generation, GroupRule, ModelAccess, ShareLink, Worker
-from tests.chat.people import auditor, signed_in
+from tests.chat.people import auditor, live_worker, signed_in
 from tests.chat.sharing import share, submit, told
 from tests.chat.test_fair_queue import ask, serve
-from tests.chat.test_models import live_worker, send
+from tests.chat.test_models import send
 from tests.conftest import World
 
 

@@ -165,6 +165,10 @@ class Said:
     def __init__(self, pieces: list[str], kind: type[TextDelta | ReasoningDelta] = TextDelta) -> None:
         self.pieces, self.kind, self.is_cancelled = pieces, kind, False
 
+    @property
+    def prompt_tokens(self) -> int:
+        return 1
+
     def __iter__(self) -> Iterator[Event]:
         for number, piece in enumerate(self.pieces):
             if self.is_cancelled:
