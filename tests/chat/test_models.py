@@ -98,7 +98,7 @@ def test_M4_a_reply_offers_the_models_online_other_than_its_own(world: World) ->
 
     def offered() -> list[str]:
         page = client.get(f"/c/{turn.message.conversation_id}").content.decode()
-        return re.findall(r'name="model" value="([^"]*)">With', page)
+        return re.findall(r'name="model"\s+value="([^"]*)">With', page)
 
     assert offered() == ["small"]
     Worker.objects.update(state=Worker.State.STOPPED)

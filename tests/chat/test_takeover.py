@@ -50,7 +50,9 @@ def second(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceW
 def go_still(worker: InferenceWorker) -> None:
     """Its claims and beats end, as if its process had died or slept; what it runs in its threads is a zombie's."""
     worker._is_draining = worker._is_leaving = True
-    worker._beat = lambda: None  # type: ignore[method-assign]
+    beats = threading.Event()
+    worker._beat = beats.set  # type: ignore[method-assign]
+    assert beats.wait(10)  # now no earlier beat is on its way
     Worker.objects.filter(id=worker.row.id).update(beat_at=timezone.now() - timedelta(seconds=30))
 
 
