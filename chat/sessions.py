@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
@@ -9,7 +10,7 @@ from django.contrib.sessions.backends import db
 from django.utils import timezone
 
 from chat.database import execute
-from chat.models import Session
+from chat.models import Session, User
 
 USER_AGENT_KEY = "user_agent"
 
@@ -28,11 +29,12 @@ class SessionStore(db.SessionStore):
         return session
 
     def _get_session_from_db(self) -> Session | None:
-        row = execute(BY_KEY, [self.session_key]).fetchone()
+        row = execute(by_key(), [self.session_key]).fetchone()
         if row is None:
             self._session_key = None
             return None
-        key, data, expire_date, is_old_news = row
+        key, data, expire_date, is_old_news, *user = row
+        User.objects.found(user)
         if is_old_news:
             execute(USED, [key])
         return Session(session_key=key, session_data=data, expire_date=expire_date)
@@ -40,8 +42,15 @@ class SessionStore(db.SessionStore):
 
 # That a session is in use is news every five minutes: open pages look at it every half minute, so that hardly any
 # request has to write it down.
-BY_KEY = """
-    SELECT session_key, session_data, expire_date, used_at < now() - interval '5 minutes' FROM chat_session
-    WHERE session_key = %s AND expire_date > now()
-"""
+@cache
+def by_key() -> str:
+    """With the person it belongs to, who is asked for next."""
+    columns = ", ".join(f'"user".{name}' for name in User.objects.columns)
+    return f"""
+        SELECT session_key, session_data, expire_date, used_at < now() - interval '5 minutes', {columns}
+        FROM chat_session LEFT JOIN chat_user "user" ON "user".id = chat_session.user_id
+        WHERE session_key = %s AND expire_date > now()
+    """
+
+
 USED = "UPDATE chat_session SET used_at = now() WHERE session_key = %s"

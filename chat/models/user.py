@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -8,16 +9,22 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from chat.database import execute
 from chat.models.ids import uuid7
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from allauth.mfa.models import Authenticator
     from django.db.models.fields.related_descriptors import RelatedManager
 
     from chat.models.session import Session
+
+
+_found: ContextVar[tuple[Any, ...] | None] = ContextVar("found", default=None)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -36,10 +43,20 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email__iexact=username)
 
     def by_id(self, user_id: object) -> User | None:
-        """Asked once a request, and so prepared."""
-        names = [field.attname for field in self.model._meta.concrete_fields]
-        row = execute(f"SELECT {', '.join(names)} FROM chat_user WHERE id = %s", [user_id]).fetchone()
-        return self.model.from_db(self.db, names, row) if row else None
+        """Asked once a request, and so prepared; not asked at all right after the session brought the row along."""
+        row = _found.get()
+        _found.set(None)
+        if row is None or str(row[self.columns.index("id")]) != str(user_id):
+            row = execute(f"SELECT {', '.join(self.columns)} FROM chat_user WHERE id = %s", [user_id]).fetchone()
+        return self.model.from_db(self.db, self.columns, row) if row else None
+
+    def found(self, row: Sequence[Any]) -> None:
+        """Somebody's row, its fields in the order of `columns`, has just been read: good for one question after it."""
+        _found.set(tuple(row))
+
+    @cached_property
+    def columns(self) -> list[str]:
+        return [field.attname for field in self.model._meta.concrete_fields]
 
 
 class User(AbstractBaseUser, PermissionsMixin):
