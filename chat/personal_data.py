@@ -22,6 +22,7 @@ from django.db import transaction
 from django.db.models import FileField, Model, Q, QuerySet
 from django.db.models.deletion import Collector
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from chat.models import Audit, Conversation, Generation, Invitation, Refused, UsageRecord, User
 from chat.models.retention import forget_cached
@@ -87,7 +88,7 @@ def erase(person: User, actor: User | None, request: HttpRequest | None = None) 
     last administrator.
     """
     if person.is_last_admin():
-        raise Refused("This is the only active administrator. Make another one first.")
+        raise Refused(_("This is the only active administrator. Make another one first."))
     number = str(person.id)
     generations = list(Generation.objects.filter(requested_by=person).values_list("id", flat=True))
     Generation.stop_all_of(person)

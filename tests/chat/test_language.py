@@ -69,7 +69,7 @@ def words_of(html: str) -> str:
 
 
 def english_words(page: Any) -> set[str]:
-    text = re.sub(r"[0-9a-f-]{36}|\{seconds\}", "", words_of(page.content.decode()))
+    text = re.sub(r"[0-9a-f-]{36}|\{(?:seconds|number)\}", "", words_of(page.content.decode()))
     return set(re.findall(r"[A-Za-z]{2,}", text)) - NAMES
 
 
