@@ -26,8 +26,7 @@ def generations(message: Message, client_id: str, how: dict[str, Any], compared_
         Worker.refuse_unknown(how.get("asked_model", ""), message.conversation.owner_id)
         return [_generation(message, uuid7(), client_id, how)]
     models = Worker.rivals(how.get("asked_model", ""), compared_with, message.conversation.owner_id)
-    # Within a millisecond ids come in any order, and versions are counted by them.
-    ids = sorted((uuid7(), uuid7()))
+    ids = uuid7(), uuid7()
     client_ids = client_id, str(uuid5(SECOND, client_id))
     pair = [
         _generation(message, id_, client_id, how | {"asked_model": model})

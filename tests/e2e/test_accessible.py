@@ -20,7 +20,9 @@ FIND = "axe.run({ resultTypes: ['violations'] }).then((found) => found.violation
 SHOW = """async theme => {
     document.documentElement.dataset.theme = theme;
     const drawn = () => new Promise(requestAnimationFrame);
-    do await drawn().then(drawn); while (document.getAnimations().length);
+    const goesOn = (animation) =>
+        animation.playState === "running" && animation.effect.getComputedTiming().endTime < Infinity;
+    do await drawn().then(drawn); while (document.getAnimations().some(goesOn));
 }"""
 RICH = """# Title
 
@@ -104,6 +106,7 @@ def test_B2_from_sign_in_to_stop_by_keyboard_alone(open_page: Open, stack: Runni
     page.context.clear_cookies()
     page.goto("/")
     keyboard = page.keyboard
+    expect(page.get_by_role("textbox", name="E-mail")).to_be_focused()
     keyboard.type(email)
     keyboard.press("Tab")
     keyboard.type(PASSWORD)

@@ -101,7 +101,7 @@ def test_L5_sign_in_follows_the_browser(contexts: Callable[..., BrowserContext])
     page.get_by_role("textbox", name="电子邮箱").fill("nobody@example.org")
     page.get_by_role("textbox", name="密码").fill("wrong")
     page.get_by_role("button", name="登录").click()
-    expect(page.locator(".errorlist")).to_contain_text("不正确")
+    expect(page.locator(".errorlist.nonfield")).to_contain_text("不正确")
 
 
 @pytest.mark.parametrize("width", [1440, 390])
