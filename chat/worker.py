@@ -69,16 +69,19 @@ class InferenceWorker:
         self._was_cut_off = False
         self._is_draining = self._is_leaving = False
         self._speed = Speed()
-        self._loops: list[threading.Thread] = []
+        self._writing_loops = [self._loop(self._claim_loop), self._loop(self._beat_loop)]
         self._lock = threading.Lock()
         self._look = threading.Event()
         self._is_stopping = threading.Event()
         self._writer = Writer(valkey.short_client())
 
     def start(self) -> None:
-        for loop in (self._claim_loop, self._beat_loop, self._listen_loop):
-            self._loops.append(threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True))
-            self._loops[-1].start()
+        for loop in (*self._writing_loops, self._loop(self._listen_loop)):
+            loop.start()
+
+    @staticmethod
+    def _loop(work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True)
 
     def wake(self) -> None:
         self._look.set()
@@ -88,7 +91,7 @@ class InferenceWorker:
         self._is_draining = self._is_leaving = True
         self._drain()
         self._end_all(grace_s=5)
-        for loop in self._loops[:2]:  # those that write into Postgres; the one that listens may be a second late
+        for loop in self._writing_loops:  # into Postgres; the loop that listens may be a second late
             loop.join(timeout=LOOP_ENDS_S)
         self._say(lambda: self.row.beat(state=Worker.State.STOPPED, **self._counted()))
 

@@ -315,8 +315,7 @@ class Conversation(Organised):
             return turn
         for row in (self, *messages, *made):
             row._state.adding = False
-        for _each in made:
-            hints.wake()
+        hints.wake()
         hints.conversation_changed(self.owner_id, self.id)
         return Turn(message, made[0].message, made[0])
 
