@@ -11,8 +11,8 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
-from django.utils.translation import gettext, ngettext_lazy, override
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy, override
 
 from chat.models import Generation, Worker, queue
 from inference import catalog
@@ -89,12 +89,13 @@ def _queued(ids: list[UUID]) -> dict[UUID, Stage]:
     return {id_: MOVING if id_ in moving else stage for id_, stage in waiting.items()}
 
 
-def model_notice() -> str:
-    """What stands in the way of an answer now, for the page; empty when a model is ready."""
+def obstacle() -> Stage | None:
+    """What stands in the way of an answer now, for the page; None when a model is ready."""
     waiting = stage_of(Generation.Status.QUEUED)
-    if waiting.stage == "loading":
-        return gettext("The model is loading. You can write already: your message is answered as soon as it is ready.")
-    return "" if waiting.stage == "waiting" else str(waiting.text)
+    if waiting == LOADING:
+        words = _("The model is loading. You can write already: your message is answered as soon as it is ready.")
+        return replace(LOADING, text=words)
+    return None if waiting.stage == "waiting" else waiting
 
 
 @lru_cache(maxsize=1)

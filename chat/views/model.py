@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from chat import access
 from chat.models import Generation, Preset, User, Worker
 from chat.models.worker import Offer
-from chat.stages import model_notice
+from chat.stages import Stage, obstacle
 from chat.views.signed_in import Request, signed_in
 
 THINKING_BUDGETS = (512, 2048, 8192)
@@ -28,8 +28,8 @@ class PresetOption(NamedTuple):
 class ModelStatus(NamedTuple):
     """The models and presets to choose from, and what is chosen; `default` is what answers when none is named."""
 
-    notice: str
-    """What stands in the way of an answer; empty when a model is ready."""
+    obstacle: Stage | None
+    """What stands in the way of an answer; None when a model is ready."""
     offers: list[Offer]
     default: str
     presets: list[PresetOption]
@@ -84,7 +84,7 @@ def model_status(user: User, last: Generation | None, chosen: str = "") -> Model
     # How much a preset had the model think is not what the person said of it.
     by_hand = last if last and thinking.get(last.preset_choice, not last.preset_id) else None
     return ModelStatus(
-        notice=model_notice(),
+        obstacle=obstacle(),
         offers=offers,
         default=name or _("No model yet"),
         presets=presets,

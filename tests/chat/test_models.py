@@ -9,6 +9,7 @@ from uuid import uuid4
 from django.test import Client
 from django.urls import reverse
 
+from chat import stages
 from chat.models import Conversation, Generation, Message, User, Worker
 from chat.worker import InferenceWorker
 from tests.chat.people import live_worker
@@ -159,6 +160,12 @@ def test_E2_without_a_worker_administrators_are_told_where_to_look(world: World)
             assert ('href="/admin/workers/"' in shown) is is_told
         assert "My draft</textarea>" in page
     assert client_of(world.admin).get("/admin/workers/").status_code == 200
+
+    Worker.objects.create(name="gpu0")
+    stages._waiting.cache_clear()
+    loading = client_of(world.admin).get("/").content.decode()
+    assert "The model is loading" in loading
+    assert "log of the worker" not in loading, "there is nothing to look into"
 
     assert send(client_of(world.owner), "Keep me").status_code == 200  # it waits, and is answered later
     assert Generation.objects.get().status == "queued"
