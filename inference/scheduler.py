@@ -13,13 +13,16 @@ from inference.kv_cache import PAGE, Extent, Pages, num_pages
 from inference.local_run import LocalRun
 from inference.prefix_cache import Held, PrefixCache, as_ids, num_shared
 from inference.run import OUT_OF_MEMORY
-from inference.states import MOST_SNAPSHOTS, NOTHING, Snapshots, StatePool
+from inference.states import GRID, MOST_SNAPSHOTS, NOTHING, Snapshots, StatePool
 
 log = logging.getLogger(__name__)
 
 _LEAST_SHARED = 16
 """A shorter common beginning is computed sooner than copied."""
 _WORTH_WAITING = 64
+_REACH = 2560
+"""So many keys to look at cost a token of a small model about as much again as all its products do."""
+_LEAST_PIECE = GRID
 
 
 class Work(NamedTuple):
@@ -97,8 +100,10 @@ class Scheduler:
         budget = self._prefill_tokens // 2 if work else self._prefill_tokens
         for run in self.running:
             if run.is_prefilling and budget > 0:
-                piece = self._work(run, budget)
-                budget -= piece.span.num_tokens
+                # A token costs more the more are before it, and a step shall take no longer for that.
+                cost = 1 + run.num_computed / _REACH
+                piece = self._work(run, max(int(budget / cost), min(budget, _LEAST_PIECE)))
+                budget -= int(piece.span.num_tokens * cost)
                 work.append(piece)
         return [piece for piece in work if piece.span.num_tokens]
 
