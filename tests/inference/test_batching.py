@@ -87,7 +87,7 @@ def test_a_system_prompt_that_many_share_is_computed_once(build: Build) -> None:
 
 
 def test_the_more_of_a_prompt_is_there_the_smaller_its_next_piece(build: Build) -> None:
-    engine, runner = build()
+    engine, runner = build(context_length=512)
     engine._scheduler._prefill_tokens = 100
     list(engine.submit(ask("x" * 400, sampling=replace(GREEDY, max_tokens=1))))
     pieces = [max(step) for step in runner.steps]
