@@ -86,13 +86,15 @@ def test_a_system_prompt_that_many_share_is_computed_once(build: Build) -> None:
     assert [one.cached_tokens > 250 for one in begun].count(True) == 5
 
 
-def test_the_more_of_a_prompt_is_there_the_smaller_its_next_piece(build: Build) -> None:
-    engine, runner = build(context_length=512)
-    engine._scheduler._prefill_tokens = 100
-    list(engine.submit(ask("x" * 400, sampling=replace(GREEDY, max_tokens=1))))
-    pieces = [max(step) for step in runner.steps]
-    # The third ends where a page does.
-    assert pieces[:4] == [100, 96, 60, 90]
+def test_the_more_of_a_prompt_is_there_the_smaller_its_next_piece(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.scheduler._REACH", 256)
+    monkeypatch.setattr("inference.scheduler._LEAST_PIECE", 42)
+    engine, runner = build()
+    engine._scheduler._prefill_tokens = 64
+    list(engine.submit(ask("x" * 200, sampling=replace(GREEDY, max_tokens=1))))
+    assert [max(step) for step in runner.steps][:4] == [64, 51, 44, 42]
 
 
 def test_replies_that_do_not_fit_give_way_and_end_with_the_same_text(build: Build) -> None:
