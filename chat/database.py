@@ -15,10 +15,13 @@ from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import close_old_connections, connection, connections
+from django.db import InterfaceError, InternalError, OperationalError, close_old_connections, connection, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+AWAY = OperationalError, InterfaceError, InternalError
+"""What Django raises while Postgres is away or, as its disk is full, falls down with the question in its hands."""
 
 # Apart, so that slow pages never hold up the sockets.
 NUM_PAGE_THREADS = 8

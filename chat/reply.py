@@ -10,9 +10,8 @@ from itertools import takewhile
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 
-from chat.database import borrowed
+from chat.database import AWAY, borrowed
 from chat.models import Generation, ModerationRule, UsageRecord
 from chat.models.again import SAMPLED_BY
 from chat.moderation import Moderated
@@ -144,7 +143,7 @@ class RunningReply:
         try:
             with borrowed():
                 ModerationRule.note(found, generation.requested_by_id, "reply", generation=str(generation.id))
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             log.error("reply.moderation_unnoted", generation=str(generation.id), error=type(error).__name__)
 
     def _is_unfinished(self, finished: Finished) -> bool:
@@ -186,7 +185,7 @@ class RunningReply:
             try:
                 with borrowed():
                     return end(self._told, self._started, finished, **self._how())
-            except (OperationalError, InterfaceError) as error:
+            except AWAY as error:
                 log.warning("reply.unstored", generation=str(self.generation.id), error=type(error).__name__)
                 if time.monotonic() > give_up_at:
                     raise

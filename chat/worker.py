@@ -17,11 +17,10 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from redis.exceptions import RedisError
 
 from chat import hints, valkey
-from chat.database import borrowed
+from chat.database import AWAY, borrowed
 from chat.models import Generation, Worker
 from chat.reply import RunningReply
 from chat.reply_stream import Writer
@@ -79,9 +78,17 @@ class InferenceWorker:
         for loop in (*self._writing_loops, self._loop(self._listen_loop)):
             loop.start()
 
-    @staticmethod
-    def _loop(work: Callable[[], None]) -> threading.Thread:
-        return threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True)
+    def _loop(self, work: Callable[[], None]) -> threading.Thread:
+        name = work.__name__.strip("_")
+        return threading.Thread(target=self._work, args=(name, work), name=name, daemon=True)
+
+    def _work(self, name: str, work: Callable[[], None]) -> None:
+        """Without one of its loops a worker would go on claiming what it can't see through, so it leaves."""
+        try:
+            work()
+        except Exception:
+            log.exception("worker.loop_broke", loop=name)
+            self._leave()
 
     def wake(self) -> None:
         self._look.set()
@@ -115,7 +122,7 @@ class InferenceWorker:
         try:
             with borrowed():
                 write()
-        except (OperationalError, InterfaceError):
+        except AWAY:
             log.warning("worker.unregistered")
 
     def _end_all(self, grace_s: float) -> None:
@@ -145,7 +152,7 @@ class InferenceWorker:
                 with borrowed():
                     if act():
                         return
-            except (OperationalError, InterfaceError) as error:
+            except AWAY as error:
                 log.warning("worker.waits", doing=what, error=type(error).__name__)
             except Exception:
                 log.exception("worker.failed", doing=what)
@@ -260,7 +267,7 @@ class InferenceWorker:
                 self._follow_wish(wants_drain=self.row.beat(**speed, **self._counted()))
                 self._end_unwanted()
                 self._give_back_failed()
-        except (OperationalError, InterfaceError, RedisError) as error:
+        except (*AWAY, RedisError) as error:
             log.warning("worker.no_beat", error=type(error).__name__)
 
     def _give_back_failed(self) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, models, transaction
+from django.db import OperationalError, models, transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Length, Now
 from django.utils import timezone
@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from psycopg.errors import QueryCanceled
 
 from chat import hints
+from chat.database import AWAY
 from chat.models.ids import uuid7
 from chat.models.import_rows import Rows
 from chat.refused import Refused
@@ -190,7 +191,7 @@ class Import(models.Model):
         except Exception as error:
             # Postgres took too long over it, and would again; when Postgres is away, that is not the fault of the chat.
             is_hopeless = isinstance(error.__cause__, QueryCanceled)
-            if isinstance(error, OperationalError | InterfaceError) and not is_hopeless:
+            if isinstance(error, AWAY) and not is_hopeless:
                 raise
             # Without the words of the error: what people wrote may stand in them.
             log.error("import.chat_failed", id=str(self.id), number=self.num_read, error=type(error).__name__)

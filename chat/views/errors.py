@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+
+from chat.database import AWAY
 
 
 def bad_request(request: HttpRequest, exception: object = None) -> HttpResponse:
@@ -28,6 +29,6 @@ def not_found(request: HttpRequest, exception: object = None) -> HttpResponse:
 
 def server_error(_: HttpRequest) -> HttpResponse:
     """Rendered without the request: what broke may be what its context needs. A database that is away comes back."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if isinstance(sys.exc_info()[1], AWAY):
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "3"})
     return HttpResponse(render_to_string("500.html"), status=500)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.utils import timezone
 
 from chat import reply as reply_module
@@ -179,6 +180,35 @@ def test_a_worker_whose_engine_broke_hands_its_replies_over_and_leaves(
     assert is_queued(turn)
     assert turn.generation.num_lost == 1
     assert Worker.objects.get(id=worker.row.id).state == Worker.State.FAILED
+
+
+def failing_once(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, error: Exception) -> threading.Event:
+    """The worker's next beat fails; what is set when another one has come through after it."""
+    beat, errors, came_through = worker.row.beat, iter([error]), threading.Event()
+
+    def fail_once(*args: Any, **kwargs: Any) -> Any:
+        if waiting := next(errors, None):
+            raise waiting
+        came_through.set()
+        return beat(*args, **kwargs)
+
+    monkeypatch.setattr(worker.row, "beat", fail_once)
+    return came_through
+
+
+def test_a_worker_beats_on_when_postgres_fell_down_over_its_question(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came_through = failing_once(worker, monkeypatch, InternalError("could not write to log file: No space left"))
+    assert came_through.wait(10)
+
+
+def test_a_worker_that_lost_one_of_its_loops_leaves(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = threading.Event()
+    monkeypatch.setattr(worker, "_leave", left.set)
+    came_through = failing_once(worker, monkeypatch, ZeroDivisionError())
+    assert left.wait(10)
+    assert not came_through.is_set()
 
 
 def test_a_new_process_of_a_name_ends_the_lease_of_the_old_one(world: World) -> None:
