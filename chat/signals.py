@@ -15,7 +15,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
-from chat import hints
+from chat import hints, valkey
 from chat.models import Audit, Generation, Session, ShareLink, User
 from chat.sessions import USER_AGENT_KEY
 from chat.text import clean_text
@@ -70,6 +70,11 @@ def sockets_follow_the_user(instance: User, created: bool = False, **_: Any) -> 
 def links_die_with_their_owner(instance: User, **_: Any) -> None:
     if not instance.is_active:
         ShareLink.objects.filter(owner=instance).revoke()
+
+
+@worker_init.connect(weak=False)  # type: ignore[untyped-decorator]
+def refuse_eviction(**_: Any) -> None:
+    valkey.refuse_eviction()
 
 
 @worker_init.connect(weak=False)  # type: ignore[untyped-decorator]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from functools import cache
 
 import redis
@@ -27,6 +29,17 @@ def short_client(max_connections: int = 1) -> redis.Redis:
         decode_responses=True,
         max_connections=max_connections,
     )
+
+
+def refuse_eviction() -> None:
+    """Leave the process with a sentence where Valkey may throw keys away: words of replies are among them.
+
+    One that is away, or keeps its settings to itself, is not asked again.
+    """
+    with suppress(redis.RedisError):
+        policy = short_client().info("memory").get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            sys.exit(f"Valkey may throw away what is still needed: set its maxmemory-policy, {policy}, to noeviction.")
 
 
 def listener() -> redis.Redis:

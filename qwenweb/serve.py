@@ -59,8 +59,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = uvicorn.Server(config(behind_proxy=options.behind_proxy))
     server.config.load()
+    from chat import valkey
     from chat.database import warm_up
 
+    valkey.refuse_eviction()
     # What is loaded by now stays for ever, so the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

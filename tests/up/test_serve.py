@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from tests.stack import RunningStack, running_stack
+from tests.stack import ROOT, RunningStack, running_stack
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,24 @@ def answer(stack: RunningStack, *parts: bytes) -> bytes:
 
 def request(stack: RunningStack, line: str, *fields: str) -> bytes:
     return "\r\n".join([line, f"Host: 127.0.0.1:{stack.port}", *fields, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    "program", [["qwenweb.serve", "--port", "0"], ["celery", "-A", "qwenweb", "worker", "-P", "solo"]]
+)
+def test_I10_nothing_starts_beside_a_valkey_that_throws_keys_away(stack: RunningStack, program: list[str]) -> None:
+    with redis.Redis.from_url(stack.django_env["REDIS_URL"]) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            command = [sys.executable, "-m", *program]
+            refused = subprocess.run(
+                command, cwd=ROOT, env=stack.django_env, capture_output=True, text=True, timeout=60
+            )
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert refused.returncode == 1
+    assert "set its maxmemory-policy, allkeys-lru, to noeviction" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_I9_a_head_without_end_is_refused(stack: RunningStack) -> None:
