@@ -193,7 +193,7 @@ class Simulation:
 
         began = time.perf_counter()
         with transaction.atomic():
-            claimed = queue.claim(worker, 1)
+            claimed = queue.claim(worker, 1).ids
         self.result.claims_ms.append((time.perf_counter() - began) * 1000)
         if not claimed:
             self._free.append(worker)

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable, Mapping
 from functools import cache
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from redis.exceptions import RedisError
 from chat import valkey
 
 CHANNEL = "hints"
-STOP_CHANNEL = "stop"
+WORKER_CHANNEL = "workers"
 
 log = structlog.get_logger()
 
@@ -47,15 +48,20 @@ def check_sessions(user_id: UUID) -> None:
 
 def stop(generation_id: UUID) -> None:
     """After commit: the worker that runs this generation ends it."""
-    _publish(STOP_CHANNEL, {"generation": str(generation_id)})
+    _publish(WORKER_CHANNEL, {"generation": str(generation_id)})
 
 
 def answer_now(generation_id: UUID) -> None:
     """After commit: the worker that runs this generation ends its thinking."""
-    _publish(STOP_CHANNEL, {"generation": str(generation_id), "end": "reasoning"})
+    _publish(WORKER_CHANNEL, {"generation": str(generation_id), "end": "reasoning"})
 
 
-def _publish(channel: str, hint: dict[str, str]) -> None:
+def wake_holders(worker_ids: Iterable[UUID]) -> None:
+    """After commit: these workers look for what was left to them."""
+    _publish(WORKER_CHANNEL, {"wake": [str(id_) for id_ in worker_ids]})
+
+
+def _publish(channel: str, hint: Mapping[str, object]) -> None:
     transaction.on_commit(lambda: _sender().publish(channel, json.dumps(hint)))
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -22,6 +23,7 @@ from redis.exceptions import RedisError
 from chat import hints, valkey
 from chat.database import AWAY, borrowed
 from chat.models import Generation, Worker
+from chat.models.queue import KEPT_S
 from chat.reply import RunningReply
 from chat.reply_stream import Writer
 from chat.speed import Speed
@@ -207,11 +209,16 @@ class InferenceWorker:
             return True
         claimed = Generation.held(self.row, {*self._replies, *self._failed}) if self._was_cut_off else []
         self._was_cut_off = True  # unless this comes back whole
-        claimed += Generation.claim(self.row, num_free)
+        claimed += Generation.claim(self.row, num_free, self._leave_to)
         for generation in claimed:
             self._begin(RunningReply(generation, self.engine, self._writer))
         self._was_cut_off = False
         return True
+
+    def _leave_to(self, holders: set[UUID]) -> None:
+        """Tell other workers that something was left to them; what they do not take soon is anybody's."""
+        hints.wake_holders(holders)
+        threading.Timer(KEPT_S, self.wake).start()
 
     def _begin(self, reply: RunningReply) -> None:
         """Nothing is told or computed before there is a thread to go on with; without one, it is taken up again."""
@@ -314,17 +321,20 @@ class InferenceWorker:
         while not self._is_stopping.is_set():
             try:
                 with valkey.listener() as client, client.pubsub(ignore_subscribe_messages=True) as channel:
-                    channel.subscribe(hints.STOP_CHANNEL)
+                    channel.subscribe(hints.WORKER_CHANNEL)
                     while not self._is_stopping.is_set():
                         message = channel.get_message(timeout=1)
                         if message:
-                            self._end(message["data"])
+                            self._hear(json.loads(message["data"]))
             except (RedisError, OSError):
                 self._is_stopping.wait(0.5)
 
-    def _end(self, data: str) -> None:
-        """End a reply, or only its thinking, as a hint asks for."""
-        wish = json.loads(data)
+    def _hear(self, wish: dict[str, Any]) -> None:
+        """Look for a reply that was left to this worker, or end one, or only its thinking, as a hint asks for."""
+        if "wake" in wish:
+            if str(self.row.id) in wish["wake"]:
+                self.wake()
+            return
         reply = self._replies.get(UUID(wish["generation"]))
         if reply and wish.get("end") == "reasoning":
             reply.answer_now()

@@ -28,7 +28,7 @@ from chat.text import clean_text
 from inference.contract import Finished, Started, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
@@ -172,11 +172,20 @@ class Generation(Again, Imported):
         return twin
 
     @classmethod
-    def claim(cls, worker: Worker, most: int) -> list[Generation]:
-        """Give up to `most` queued generations to a worker, the fairest first: see chat/models/queue.py."""
+    def claim(
+        cls, worker: Worker, most: int, on_left: Callable[[set[UUID]], object] = hints.wake_holders
+    ) -> list[Generation]:
+        """Give up to `most` queued generations to a worker, the fairest first: see chat/models/queue.py.
+
+        `on_left` hears of the workers to which something was left.
+        """
         with transaction.atomic():
             claimed = queue.claim(worker, most)
-        return list(cls.objects.filter(id__in=claimed, worker=worker).select_related("message").order_by("queued_at"))
+        if claimed.holders:
+            on_left(claimed.holders)
+        return list(
+            cls.objects.filter(id__in=claimed.ids, worker=worker).select_related("message").order_by("queued_at")
+        )
 
     def place(self) -> queue.Place | None:
         """The place in the queue; None when it waits no longer."""

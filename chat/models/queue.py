@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 QUANTUM_S = 5.0
+KEPT_S = 0.3
+"""So long what follows up is left to the worker that has the conversation in its memory, if that has a free slot."""
+
+
+class Claimed(NamedTuple):
+    """What a worker got, and the workers to which it left something."""
+
+    ids: list[UUID]
+    holders: set[UUID]
 
 
 class Place(NamedTuple):
@@ -44,13 +53,15 @@ class ExpectedError(NamedTuple):
     bias_s: float | None
 
 
-def claim(worker: Worker, most: int) -> list[UUID]:
+def claim(worker: Worker, most: int) -> Claimed:
     """Give up to `most` queued generations to a worker; call it in a transaction.
 
     The advisory lock makes claims one after another, so that two workers never judge by the same accounts.
     """
     execute("SELECT pg_advisory_xact_lock(hashtext('chat_generation.claim'))", [])
-    return [row[0] for row in execute(CLAIM, {**_rules(), "worker": worker.id, "most": most})]
+    params = {**_rules(), "worker": worker.id, "most": most, "kept_s": KEPT_S, "lease": Worker.lease()}
+    rows = execute(CLAIM, params).fetchall()
+    return Claimed([id_ for id_, holder in rows if not holder], {holder for _, holder in rows if holder})
 
 
 def places(ids: Iterable[UUID]) -> dict[UUID, Place]:
@@ -151,14 +162,49 @@ ORDER = f"""
         FROM in_class LEFT JOIN class USING (priority)
     )
 """
+IS_FREE = """
+    holder.id <> %(worker)s::uuid AND holder.state = 'ready' AND NOT holder.is_draining
+    AND holder.beat_at > now() - %(lease)s AND holder.num_slots > (
+        SELECT count(*) FROM chat_generation running WHERE running.status = 'running' AND running.worker_id = holder.id
+    )
+"""
+# The reply before, or another one to the same question, was made by the worker that has the most of this one in memory.
+# Whoever is woken for a model that others have passes that on.
 CLAIM = f"""
-    {ORDER}
-    UPDATE chat_generation
-    SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, claimed_at = now(),
-        queue_ms = extract(epoch FROM now() - queued_at) * 1000
-    WHERE status = 'queued'
-      AND id IN (SELECT id FROM ranked WHERE NOT is_too_many ORDER BY rank LIMIT %(most)s)
-    RETURNING id
+    {ORDER}, fresh AS (
+        SELECT id, message_id, asked_model FROM chat_generation
+        WHERE status = 'queued' AND handed_over_at IS NULL
+          AND queued_at > now() - make_interval(secs => %(kept_s)s)
+    ), kept AS (
+        SELECT fresh.id, holder.id AS holder
+        FROM fresh
+        JOIN chat_message reply ON reply.id = message_id
+        JOIN chat_message question ON question.id = reply.parent_id
+        CROSS JOIN LATERAL (
+            SELECT worker_id FROM chat_generation earlier JOIN chat_message message ON message.id = earlier.message_id
+            WHERE (message.id = question.parent_id OR message.parent_id = question.id) AND worker_id IS NOT NULL
+            ORDER BY claimed_at DESC LIMIT 1
+        ) last
+        JOIN chat_worker holder ON holder.id = worker_id
+        WHERE {IS_FREE} AND (asked_model IN ('', model) OR adapters ? asked_model)
+        UNION ALL
+        SELECT fresh.id, (
+            SELECT id FROM chat_worker holder
+            WHERE {IS_FREE} AND (model = asked_model OR adapters ? asked_model) ORDER BY random() LIMIT 1
+        )
+        FROM fresh WHERE asked_model <> '' AND NOT EXISTS (
+            SELECT FROM chat_worker me WHERE me.id = %(worker)s::uuid AND (model = asked_model OR adapters ? asked_model)
+        )
+    ), claimed AS (
+        UPDATE chat_generation
+        SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, claimed_at = now(),
+            queue_ms = extract(epoch FROM now() - queued_at) * 1000
+        WHERE status = 'queued' AND id IN (
+            SELECT id FROM ranked WHERE NOT is_too_many AND id NOT IN (SELECT id FROM kept) ORDER BY rank LIMIT %(most)s
+        )
+        RETURNING id
+    )
+    SELECT id, NULL::uuid FROM claimed UNION ALL SELECT id, holder FROM kept WHERE holder IS NOT NULL
 """
 PLACES = f"{ORDER} SELECT id, rank - 1 FROM ranked WHERE id = ANY(%(ids)s)"
 NOTE_EXPECTED = """

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connections
+from django.db.models.functions import Now
 
-from chat.models import Conversation, Generation, Message, UsageRecord, User, Worker
+from chat.models import Conversation, Generation, Message, UsageRecord, User, Worker, queue
 from chat.reply_stream import Told
+from chat.worker import InferenceWorker
 from inference.contract import Finished, Started, Timings, Usage
-from tests.conftest import World
+from tests.conftest import World, wait_for
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 FINISHED = Finished("stop", Usage(12, 3, 0, 4), Timings(1, 2, 3, 0.5))
 
 
@@ -65,6 +71,71 @@ def test_interactive_replies_go_before_background_work(world: World, gpu: Worker
     Generation.objects.filter(id=background.id).update(priority=Generation.Priority.BACKGROUND)
 
     assert Generation.claim(gpu, 1) == [interactive]
+
+
+@pytest.fixture
+def followed_up(world: World, gpu: Worker) -> Generation:
+    """A question to a conversation whose last reply `gpu` made; `gpu` has a free slot."""
+    Worker.objects.filter(id=gpu.id).update(num_slots=1)
+    (first,) = ask(world.owner, 1)
+    (claimed,) = Generation.claim(gpu, 1)
+    claimed.finish(Told("Hi", ""), Started(12, 4, 2, seed=7), FINISHED)
+    return Conversation.objects.get(id=first.message.conversation_id).ask("And?", "next").generation
+
+
+def left_by(other: Worker) -> tuple[list[Generation], list[UUID]]:
+    """What another worker claims, and to whom it leaves something."""
+    left: list[UUID] = []
+    return Generation.claim(other, 5, left.extend), left
+
+
+def test_what_follows_up_is_left_to_the_worker_that_has_the_conversation_in_memory(
+    world: World, gpu: Worker, followed_up: Generation
+) -> None:
+    other = Worker.objects.create(name="gpu1", state=Worker.State.READY, num_slots=9)
+    (new,) = ask(world.team_mate, 1)
+    assert left_by(other) == ([new], [gpu.id])
+    assert left_by(gpu) == ([followed_up], [])
+
+
+@pytest.mark.parametrize(
+    "holder", [{"num_slots": 0}, {"is_draining": True}, {"state": "failed"}, {"beat_at": LONG_AGO}], ids=str
+)
+def test_nobody_waits_for_a_worker_that_cannot_take_it_now(
+    gpu: Worker, followed_up: Generation, holder: dict[str, object]
+) -> None:
+    Worker.objects.filter(id=gpu.id).update(**holder)
+    other = Worker.objects.create(name="gpu1", state=Worker.State.READY, num_slots=9)
+    assert left_by(other) == ([followed_up], [])
+
+
+def test_what_a_worker_did_not_take_soon_is_anybodys(gpu: Worker, followed_up: Generation) -> None:
+    other = Worker.objects.create(name="gpu1", state=Worker.State.READY, num_slots=9)
+    Generation.objects.filter(id=followed_up.id).update(queued_at=Now() - timedelta(seconds=queue.KEPT_S))
+    assert left_by(other) == ([followed_up], [])
+
+
+def test_what_another_model_is_asked_for_is_passed_on_to_who_has_it(world: World, gpu: Worker) -> None:
+    (asked,) = ask(world.owner, 1)
+    Generation.objects.filter(id=asked.id).update(asked_model="poet")
+    poet = Worker.objects.create(name="gpu1", state=Worker.State.READY, num_slots=1, model="big", adapters=["poet"])
+    assert left_by(gpu) == ([], [poet.id])
+    Worker.objects.filter(id=poet.id).update(num_slots=0)
+    assert left_by(gpu) == ([], [])
+    assert left_by(poet) == ([asked], [])
+
+
+def test_the_worker_to_which_something_was_left_is_woken(
+    world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(world.owner, 1)[0]
+    wait_for(lambda: Generation.objects.filter(id=first.id, status="completed").exists())
+    monkeypatch.setattr("chat.worker.LOOK_AGAIN_S", 60)
+    time.sleep(0.1)  # it may still be in its last short wait
+    other = Worker.objects.create(name="gpu1", state=Worker.State.READY, num_slots=9)
+    followed_up = Conversation.objects.get(id=first.message.conversation_id).ask("And?", "next").generation
+    assert Generation.claim(other, 5) == []
+    wait_for(lambda: Generation.objects.filter(id=followed_up.id, status="completed", worker=worker.row).exists())
 
 
 def test_parallel_claims_never_share_a_reply(world: World, gpu: Worker) -> None:
