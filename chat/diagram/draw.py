@@ -40,6 +40,8 @@ def main() -> int:
         (resource.RLIMIT_FSIZE, MAX_ANSWER_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
+        known = resource.getrlimit(limit)[1]
+        most = most if known == resource.RLIM_INFINITY else min(most, known)
         resource.setrlimit(limit, (most, most))
     from merman import Merman, MermanError
 

@@ -64,10 +64,10 @@ def cleaned(svg: str) -> Picture:
     parser = XMLParser(target=cleaner)
     try:
         parser.feed(svg)
-        picture = parser.close()
+        parser.close()
     except ParseError as error:
         raise Unfit(str(error)) from None
-    assert isinstance(picture, Picture)
+    picture = cleaner.picture()
     if len(picture.svg) > MAX_LENGTH:
         raise Unfit("The picture is too long.")
     return picture
@@ -112,7 +112,7 @@ class _Cleaner:
         elif self._written and not self._num_dropped:
             self._written.append(escape(text))
 
-    def close(self) -> Picture:
+    def picture(self) -> Picture:
         if not self._written:
             raise Unfit("There is no picture.")
         rules = "".join(_rules("".join(self._styles), self._classes))

@@ -256,8 +256,10 @@ class Generation(Again, Imported):
             "cancelled": self.Status.STOPPED,
             "error": self.Status.FAILED,
         }[finished.reason]
-        # Somebody waits for the end of this reply; of one that is moved or rescued nobody knows when it comes.
-        return self._end(status, told, finished.timings.energy_j, is_drawn=True, **_made(started, finished), **how)
+        # A stop must be quick, and a rescue has others to rescue: their diagrams stay sources.
+        is_drawn = status == self.Status.COMPLETED
+        made = _made(started, finished)
+        return self._end(status, told, finished.timings.energy_j, is_drawn=is_drawn, **made, **how)
 
     def hand_over(
         self, told: Told, started: Started | None, finished: Finished, *, is_lost: bool, **how: Any

@@ -70,8 +70,8 @@ def _install(locks: list[Path]) -> None:
 def draws_diagrams() -> bool:
     """Whether the renderer of diagrams is built for this machine; elsewhere people see their sources."""
     name, version = platform.libc_ver()
-    is_new_enough = name == "glibc" and tuple(map(int, version.split("."))) >= (2, 35)
-    return platform.machine() == "x86_64" and is_new_enough
+    is_built = platform.machine() == "x86_64" and name == "glibc"
+    return is_built and tuple(map(int, version.split("."))) >= (2, 35)
 
 
 def _torch_builds() -> list[str]:

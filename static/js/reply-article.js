@@ -42,8 +42,8 @@ export function settle(live, fresh) {
 function draw(live, fresh) {
   const blocks = fresh.querySelectorAll(".code");
   live.querySelectorAll(".code").forEach((block, i) => {
-    const drawn = blocks[i]?.querySelector(".diagram, .code__note");
-    if (drawn && !block.querySelector(".diagram, .code__note")) block.replaceWith(blocks[i].cloneNode(true));
+    const drawn = blocks[i]?.querySelector(".diagram, .code__note")?.parentNode;
+    if (drawn && !block.querySelector(".diagram, .code__note")) block.replaceWith(drawn.cloneNode(true));
   });
 }
 

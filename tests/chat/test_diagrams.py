@@ -163,6 +163,19 @@ def test_a_renderer_that_hangs_crashes_or_babbles_leaves_the_source(
 
 
 @on_drawing_machines
+@pytest.mark.parametrize("made", ["bytearray(1 << 31) and svg", "svg + ' ' * (2 << 20)", "svg"])
+def test_the_renderer_has_little_memory_and_its_answer_a_length(monkeypatch: pytest.MonkeyPatch, made: str) -> None:
+    program = (
+        "import sys, types\nmerman = sys.modules['merman'] = types.ModuleType('merman')\n"
+        "merman.MermanError = KeyError\n"
+        f"svg = {SVG.format('')!r}; merman.Merman = lambda: types.SimpleNamespace(render_svg=lambda *_: {made})\n"
+        "from chat.diagram.draw import main; sys.exit(main())"
+    )
+    monkeypatch.setattr(artist, "COMMAND", (sys.executable, "-c", program))
+    assert (NOTE in drawn(block(FLOW))) == (made != "svg")
+
+
+@on_drawing_machines
 def test_the_renderer_knows_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QWENWEB_SECRET_KEY", "secret")
     monkeypatch.setenv("DATABASE_URL", "secret")
