@@ -37,10 +37,10 @@ def drawn(html: str) -> str:
 def redrawn(html: str, before: str) -> str:
     """The HTML of a reply that was rendered again after a change, with the diagrams it had `before`, as far as their
     sources are the same; the others are shown as source."""
-    undrawn = _DRAWN.sub("", before)
-    sources = [block["code"] for block in _BLOCK.finditer(undrawn)]
-    blocks = re.split(r'(?=<div class="code" data-language="mermaid")', before)[1:]
-    known = {source: _DRAWN.findall(block) for source, block in zip(sources, blocks, strict=False)}
+    known: dict[str, list[str]] = {}
+    for part in re.split('(?=<div class="code" data-language="mermaid")', before):
+        if block := _BLOCK.match(_DRAWN.sub("", part)):
+            known[block["code"]] = _DRAWN.findall(part)
     return _BLOCK.sub(lambda block: _with_parts(block, known.get(block["code"], [])), html)
 
 

@@ -170,8 +170,8 @@ def _safe(element: str, name: str, value: str) -> str:
     if name == "style":
         return _declarations(value)
     if name == "href":
-        pattern = _REFERENCE if element == "use" else re.compile("")
-    elif name in ("class", "id"):
+        return value if element == "use" and _REFERENCE.fullmatch(value) else ""
+    if name in ("class", "id"):
         pattern = _NAMES
     elif name in _GEOMETRY:
         pattern, value = _NUMBERS, _LONG.sub(r"\1", value)
