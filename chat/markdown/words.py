@@ -13,8 +13,11 @@ _STORED_IN = "en"
 _ADDED = re.compile(
     r'(<(?:copy|download)-button><button type="button">|<wrap-button role="button" tabindex="0">'
     r'|<button type="button" value="(?:csv|markdown)">|<div class="table-scroll" role="group" aria-label="'
-    r'|<span class="code__language">|<a [^>]*class="image-link"[^>]*>)'
-    r'(Copy as CSV|Copy as Markdown|Copy|Download|Wrap|Table|Text|Image)(?=[<"])'
+    r'|<span class="code__language">|<a [^>]*class="image-link"[^>]*>'
+    r'|<span class="code__view" role="radiogroup" aria-label="|<label><input type="radio" [^>]*>'
+    r'|<div class="diagram" dir="ltr" role="group" aria-label="|<p class="code__note">)'
+    r"(Copy as CSV|Copy as Markdown|Copy|Download|Wrap|Table|Text|Image|View|Diagram|Source"
+    r'|This diagram can’t be drawn, so here is its source\.)(?=[<"])'
 )
 
 
@@ -38,5 +41,11 @@ def _words(language: str) -> dict[str, str]:
             "Table": gettext("Table"),
             "Text": gettext("Text"),
             "Image": gettext("Image"),
+            "View": gettext("View"),
+            "Diagram": gettext("Diagram"),
+            "Source": gettext("Source"),
+            "This diagram can’t be drawn, so here is its source.": gettext(
+                "This diagram can’t be drawn, so here is its source."
+            ),
         }
     return {word: escape(translated) for word, translated in words.items()}

@@ -11,7 +11,7 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from chat import failures, hints, markdown
+from chat import diagram, failures, hints, markdown
 from chat.models import queue
 from chat.models.again import Again
 from chat.models.fair_share import FairShare
@@ -265,7 +265,10 @@ class Generation(Again, Imported):
             "cancelled": self.Status.STOPPED,
             "error": self.Status.FAILED,
         }[finished.reason]
-        return self._end(status, told, finished.timings.energy_j, **_made(started, finished), **how)
+        # A stop must be quick, and a rescue has others to rescue: their diagrams stay sources.
+        is_drawn = status == self.Status.COMPLETED
+        made = _made(started, finished)
+        return self._end(status, told, finished.timings.energy_j, is_drawn=is_drawn, **made, **how)
 
     def hand_over(
         self, told: Told, started: Started | None, finished: Finished, *, is_lost: bool, **how: Any
@@ -302,9 +305,12 @@ class Generation(Again, Imported):
         usage = Usage(completion_tokens=told.num_tokens, reasoning_tokens=told.num_reasoning_tokens)
         return self.hand_over(shown, None, Finished("error", usage), is_lost=True)
 
-    def _end(self, status: str, told: Told, energy_j: float | None = None, **how: Any) -> str | None:
+    def _end(
+        self, status: str, told: Told, energy_j: float | None = None, *, is_drawn: bool = False, **how: Any
+    ) -> str | None:
         text, reasoning = clean_text(told.text), clean_text(told.reasoning)
-        rendered = {"html": markdown.render(text), "reasoning_html": markdown.render(reasoning)}
+        html = markdown.render(text)
+        rendered = {"html": diagram.drawn(html) if is_drawn else html, "reasoning_html": markdown.render(reasoning)}
         if self.repeats_id:
             how["first_difference"] = self.difference_from_repeated(text)
         with transaction.atomic():

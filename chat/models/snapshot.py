@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.utils.translation import get_language
 
-from chat import markdown, private
+from chat import diagram, markdown, private
 from chat.models.generation import Generation
 from chat.models.message import Message
 
@@ -87,7 +87,7 @@ class SharedMessage:
 def _struck(text: str, html: str, selection: Selection) -> tuple[str, str]:
     """A text and its rendering, which is made anew only when something was struck out."""
     struck = private.struck(text, selection.kept)
-    return struck, html if struck == text else markdown.render(struck)
+    return struck, html if struck == text else diagram.redrawn(markdown.render(struck), html)
 
 
 class Snapshot(NamedTuple):

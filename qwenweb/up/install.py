@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,8 @@ _NEEDED_BYTES = 1_600_000_000
 
 def main(argv: list[str]) -> int:
     """Bring `.venv` up to date with the lock files; do nothing when it is."""
-    locks = [ROOT / "requirements.lock", *([ROOT / "requirements-dev.lock"] if "--dev" in argv else [])]
+    names = ["requirements", *(["requirements-diagrams"] if draws_diagrams() else [])]
+    locks = [ROOT / f"{name}.lock" for name in [*names, *(["requirements-dev"] if "--dev" in argv else [])]]
     try:
         VENV.mkdir(exist_ok=True)
         with (VENV / "installing.lock").open("w") as turn:
@@ -63,6 +65,13 @@ def _install(locks: list[Path]) -> None:
         break
     for lock in locks:
         _stamp(lock).write_text(_digest(lock))
+
+
+def draws_diagrams() -> bool:
+    """Whether the renderer of diagrams is built for this machine; elsewhere people see their sources."""
+    name, version = platform.libc_ver()
+    is_built = platform.machine() == "x86_64" and name == "glibc"
+    return is_built and tuple(map(int, version.split("."))) >= (2, 35)
 
 
 def _torch_builds() -> list[str]:

@@ -1,4 +1,7 @@
-"""Write `requirements.lock` and `requirements-dev.lock` from pyproject.toml: every package, each with its version.
+"""Write the lock files from pyproject.toml: every package, each with its version.
+
+`requirements.lock` is for every machine, `requirements-diagrams.lock` for those that can draw diagrams (install.py),
+`requirements-dev.lock` for tests and checks.
 
 python3.11 -m qwenweb.up.lock        (make lock)
 """
@@ -16,16 +19,21 @@ ROOT = Path(__file__).resolve().parents[2]
 # These come with one build of torch only: pip takes them when it installs that build.
 _OF_TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton")
 
+_DRAWING_MACHINE = 'platform_machine == "x86_64"'
+
 # What pip does not name on a newer Python 3.11 than these packages look for.
 _OF_EARLY_PYTHON = ['async-timeout==5.0.1; python_full_version < "3.11.3"']
 
 
 def main() -> int:
-    """Ask pip which versions belong together, and write both files."""
+    """Ask pip which versions belong together, and write the files."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     run = _resolve([*project["dependencies"], "pip"])
+    diagrams = _resolve([*run, *project["optional-dependencies"]["diagrams"]])
     dev = _resolve([*run, *project["optional-dependencies"]["dev"]])
     _write(ROOT / "requirements.lock", run + _OF_EARLY_PYTHON)
+    only = [f"{line}; {_DRAWING_MACHINE}" for line in diagrams if line not in run]
+    _write(ROOT / "requirements-diagrams.lock", only)
     _write(ROOT / "requirements-dev.lock", [line for line in dev if line not in run])
     return 0
 

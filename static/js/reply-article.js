@@ -18,6 +18,7 @@ export function settle(live, fresh) {
   if (live.querySelector("reply-stream")) return;
   for (const renewed of fresh.querySelectorAll("[data-part]")) {
     const stale = live.querySelector(`[data-part="${/** @type {HTMLElement} */ (renewed).dataset.part}"]`);
+    if (stale) draw(stale, renewed);
     if (!stale || contentOf(stale) === contentOf(renewed)) continue;
     stale.replaceWith(renewed);
   }
@@ -33,6 +34,17 @@ export function settle(live, fresh) {
   // It starts when it is in the page, so it comes last.
   const stream = fresh.querySelector("reply-stream");
   if (stream) part(live, "answer").after(stream);
+}
+
+/** Diagrams come when the reply is over: then their blocks change, and nothing around them.
+ * @param {Element} live @param {Element} fresh
+ */
+function draw(live, fresh) {
+  const blocks = fresh.querySelectorAll(".code");
+  live.querySelectorAll(".code").forEach((block, i) => {
+    const drawn = blocks[i]?.querySelector(".diagram, .code__note")?.parentNode;
+    if (drawn && !block.querySelector(".diagram, .code__note")) block.replaceWith(drawn.cloneNode(true));
+  });
 }
 
 /** @param {HTMLElement} element @param {string} name */

@@ -33,6 +33,11 @@ def f(x: int) -> str:  # a comment
     return "text" + str(x)
 ```
 
+```mermaid
+graph LR
+  A --> B
+```
+
 | a | b |
 | --- | --- |
 | 1 | 2 |

@@ -58,6 +58,23 @@ def test_the_cpu_build_of_torch_is_asked_for_where_there_is_no_gpu(monkeypatch: 
     assert install._torch_builds() == ["torch==2.13.0,!=2.13.0+cpu"]
 
 
+@pytest.mark.parametrize(
+    ("machine", "libc", "can"),
+    [
+        ("x86_64", ("glibc", "2.36"), True),
+        ("x86_64", ("glibc", "2.34"), False),
+        ("x86_64", ("", ""), False),
+        ("aarch64", ("glibc", "2.41"), False),
+    ],
+)
+def test_the_renderer_of_diagrams_is_installed_where_it_runs(
+    monkeypatch: pytest.MonkeyPatch, machine: str, libc: tuple[str, str], can: bool
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.libc_ver", lambda: libc)
+    assert install.draws_diagrams() == can
+
+
 def test_the_lock_names_every_package_once_with_its_version() -> None:
     lines = [line for line in (install.ROOT / "requirements.lock").read_text().splitlines() if line[:1].isalnum()]
     names = [line.split("==")[0] for line in lines]
