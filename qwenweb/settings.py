@@ -291,6 +291,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文"), ("ar", "العربية")]
 # Before those of the applications: our words for "Password" or "Delete" are ours everywhere.
 LOCALE_PATHS = [BASE_DIR / "chat" / "locale"]
+FORMAT_MODULE_PATH = ["chat.formats"]
 TIME_ZONE = env("QWENWEB_TIME_ZONE", "UTC")
 USE_TZ = True
 

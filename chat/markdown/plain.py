@@ -20,6 +20,7 @@ MAX_TITLE_SOURCE = 4_000
 # Controls that turn the direction of the text around them; in a list of titles they would turn the list.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _TASK = re.compile(r"\[[ xX]\] ")
+_HEADING = re.compile(r"\s*(#{1,3} +\S.*)")
 
 
 def plain(text: str) -> str:
@@ -35,6 +36,12 @@ def title_from(text: str) -> str:
     code = [words for words, is_code in passages if words and is_code]
     first = next(iter(prose + code), "") or " ".join(_CONTROLS.sub("", source).split())
     return _shorten(first) or "New chat"
+
+
+def heading_of(text: str) -> str:
+    """The heading that a text begins with, as a title; empty where it begins with anything else."""
+    heading = _HEADING.match(text)
+    return title_from(heading[1]) if heading else ""
 
 
 def _passages(source: str) -> Iterator[tuple[str, bool]]:

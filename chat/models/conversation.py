@@ -21,6 +21,7 @@ from chat.models.message import Message
 from chat.models.moderation_rule import ModerationRule
 from chat.models.organised import Organised
 from chat.models.quota import Quota
+from chat.models.titled import Titled
 from chat.models.tree import Tree
 from chat.models.worker import Worker
 from chat.refused import Refused
@@ -53,18 +54,15 @@ class Window(NamedTuple):
     earlier: UUID | None
 
 
-class Conversation(Organised):
+class Conversation(Organised, Titled):
     """A tree of messages that belongs to one person; `active_leaf` says which branch the page opens on."""
 
-    TITLE_LENGTH = 200
     MESSAGE_LENGTH = 200_000
     WINDOW_LENGTH = 40
     REMOVED_AT_ONCE = 50
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
-    title = models.CharField(max_length=TITLE_LENGTH, blank=True)
-    has_manual_title = models.BooleanField(default=False)
     active_leaf = models.ForeignKey(Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     last_active_at = models.DateTimeField(default=timezone.now)
@@ -225,17 +223,6 @@ class Conversation(Organised):
         if messages:
             messages[-1].rival = rival_of(messages[-1], tree)
         return messages
-
-    def rename(self, title: str) -> None:
-        title = " ".join(clean_text(title).split())
-        if not title:
-            raise Refused(_("A title needs at least one character."))
-        if len(title) > self.TITLE_LENGTH:
-            words = _("A title can have {most} characters; this one has {number}.")
-            raise Refused(words.format(most=self.TITLE_LENGTH, number=len(title)))
-        self.title, self.has_manual_title = title, True
-        self.save(update_fields=["title", "has_manual_title"])
-        hints.conversation_changed(self.owner_id, self.id)
 
     def remove(self) -> dict[str, int]:
         """Delete the conversation with everything in it; replies still being written are stopped. How many rows of

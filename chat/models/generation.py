@@ -322,6 +322,8 @@ class Generation(Again, Imported):
                     self._enter_usage(status, how, energy_j)  # its chat was deleted; what it cost is not
                 return None
             Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
+            if status == self.Status.COMPLETED and (heading := markdown.heading_of(text)):
+                self.message.conversation.improve_title(self.message, heading)
             is_over = status != self.Status.QUEUED
             self._enter_usage(status if is_over else UsageRecord.HANDED_OVER, how, energy_j)
             # An engine that does not know its share of the device is charged for the time it took.

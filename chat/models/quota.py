@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from chat.database import execute
 from chat.models.ids import uuid7
@@ -123,7 +123,11 @@ class Quota(models.Model):
         """
         num_queued, quotas = cls._limits(user_id)
         if num_queued + num_replies > settings.USER_QUEUED:
-            words = _("You have {number} messages waiting for an answer already. Send this one when some are answered.")
+            words = ngettext(
+                "You have {number} message waiting for an answer already. Send this one when it is answered.",
+                "You have {number} messages waiting for an answer already. Send this one when some are answered.",
+                num_queued,
+            )
             raise Refused(words.format(number=num_queued))
         if not quotas:
             yield 0

@@ -1,5 +1,6 @@
 // @ts-check
 import { post } from "./http.js";
+import { isOn } from "./settings.js";
 
 const DOUBLE_MS = 500;
 
@@ -24,7 +25,8 @@ list.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "F2" || event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
+  const isPlain = !(event.ctrlKey || event.altKey || event.metaKey);
+  if (event.key !== "F2" || !isPlain || !isOn("shortcuts") || document.querySelector("dialog[open]")) return;
   const link = linkOf(event) ?? list.querySelector("[aria-current=page]");
   if (link) rename(/** @type {HTMLAnchorElement} */ (link));
 });

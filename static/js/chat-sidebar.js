@@ -21,6 +21,7 @@ class ChatSidebar extends HTMLElement {
     socket.addEventListener("conversation.changed", () => this.#refreshSoon());
     socket.addEventListener("reopen", () => this.#refreshSoon());
     document.body.addEventListener("chats:changed", () => this.#refreshSoon());
+    this.addEventListener("htmx:beforeSwap", (event) => this.#keepInUse(/** @type {CustomEvent} */ (event)));
     this.addEventListener("htmx:afterSwap", () => this.#markCurrent());
   }
 
@@ -73,9 +74,22 @@ class ChatSidebar extends HTMLElement {
     this.#timer = setTimeout(() => this.#refresh(), REFRESH_AFTER_MS);
   }
 
+  /** An open menu or a title being typed belongs to an item of the list, which must not be taken away under it. */
+  get #isInUse() {
+    return this.querySelector("#chats :is(:popover-open, .chats__title)") !== null;
+  }
+
+  /** What was asked for before it was in use waits, too.
+   * @param {CustomEvent} event
+   */
+  #keepInUse(event) {
+    if (!this.#isInUse || /** @type {Element} */ (event.target).id !== "chats") return;
+    event.detail.shouldSwap = false;
+    this.#refreshSoon();
+  }
+
   #refresh() {
-    // A menu that is open belongs to an item of the list, which must not be taken away under it.
-    if (this.querySelector("#chats :is(:popover-open, .chats__title)")) return this.#refreshSoon();
+    if (this.#isInUse) return this.#refreshSoon();
     const size = this.querySelectorAll(".chats__item").length;
     htmx.ajax("GET", `/chats/?size=${size}`, { target: "#chats", swap: "innerHTML" });
   }

@@ -4,6 +4,9 @@ import { text } from "./texts.js";
 
 const TICK_MS = 2000;
 
+/** @type {WeakMap<HTMLElement, number>} */
+const ticks = new WeakMap();
+
 /** Copies words and says so; the element carries [data-copied] for a while.
  * @param {HTMLElement} element @param {string} words
  */
@@ -11,7 +14,8 @@ export async function copy(element, words) {
   await write(words);
   announce(text("copied"));
   element.dataset.copied = "";
-  setTimeout(() => delete element.dataset.copied, TICK_MS);
+  clearTimeout(ticks.get(element));
+  ticks.set(element, setTimeout(() => delete element.dataset.copied, TICK_MS));
 }
 
 /** @param {string} words */

@@ -72,7 +72,8 @@ class MessageComposer extends HTMLElement {
   /** @param {KeyboardEvent} event */
   #pressedAnywhere(event) {
     if (event.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
-    if (event.key === "Escape" && !event.isComposing && this.chat.isBusy) this.#stopReply();
+    const isEscape = event.key === "Escape" && !event.isComposing && isOn("shortcuts");
+    if (isEscape && this.chat.isBusy) this.#stopReply();
     const isPlain = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
     const target = /** @type {HTMLElement} */ (event.target);
     const isTaken = target.closest("input, textarea, select, [contenteditable]");

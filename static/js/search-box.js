@@ -6,11 +6,16 @@ class SearchBox extends HTMLElement {
   form = /** @type {HTMLFormElement} */ (this.querySelector("form"));
   field = /** @type {HTMLInputElement} */ (this.querySelector("input"));
   dialog = /** @type {HTMLDialogElement} */ (this.querySelector("dialog"));
+  #hadFocus = false;
 
   connectedCallback() {
     // Outside of the sidebar, which may be hidden, and with it all that is in it.
     document.body.append(this.dialog);
-    this.field.addEventListener("focus", () => this.#open());
+    // Not when it only gets the focus: whoever passes by with Tab wants to go on.
+    for (const use of ["click", "input", "compositionend"])
+      this.field.addEventListener(use, (event) => {
+        if (!(/** @type {InputEvent} */ (event).isComposing)) this.#open();
+      });
     this.field.addEventListener("keydown", (event) => this.#pressed(event));
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.dialog.addEventListener("close", () => this.#closed());
@@ -21,7 +26,7 @@ class SearchBox extends HTMLElement {
 
   #open() {
     if (this.dialog.open) return;
-    this.field.blur(); // or it would get the focus back from the dialog that closes, and open it again
+    this.#hadFocus = document.activeElement === this.field;
     this.dialog.prepend(this.form);
     this.dialog.showModal();
     this.field.focus();
@@ -31,6 +36,7 @@ class SearchBox extends HTMLElement {
   #closed() {
     this.field.value = "";
     this.prepend(this.form);
+    if (this.#hadFocus) this.field.focus();
   }
 
   get #items() {
@@ -55,7 +61,10 @@ class SearchBox extends HTMLElement {
   /** @param {KeyboardEvent} event */
   #pressed(event) {
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "ArrowDown") this.#select(this.#selected + 1);
+    const isClosed = !this.dialog.open;
+    if (isClosed && !["ArrowDown", "Enter"].includes(event.key)) return;
+    if (isClosed) this.#open();
+    else if (event.key === "ArrowDown") this.#select(this.#selected + 1);
     else if (event.key === "ArrowUp") this.#select(this.#selected - 1);
     else if (event.key === "Enter") this.#items[this.#selected]?.click();
     else return;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -255,6 +256,30 @@ def test_L5_who_is_not_signed_in_reads_no_english_either(world: World, settings:
     assert english_words(client.get("/accounts/signup/")) == set()
     strict = Client(enforce_csrf_checks=True, headers=CHINESE)
     assert english_words(strict.post("/accounts/login/", wrong)) == set()
+
+
+@pytest.mark.parametrize(
+    ("language", "numbers", "day", "plurals"),
+    [
+        ("en", ("12,345 read", "25.5 tokens/s"), "Nov. 24, 2026", ("1 chat<", "2 chats<")),
+        ("zh-hans", ("12,345", "25.5"), "2026年11月24日", ("1 个对话", "2 个对话")),
+        ("ar", ("12,345", "25.5"), "24 نوفمبر، 2026", ("محادثة واحدة", "محادثتان")),
+    ],
+)
+def test_L5_numbers_days_and_plurals_are_those_of_the_language(
+    world: World, language: str, numbers: tuple[str, ...], day: str, plurals: tuple[str, str]
+) -> None:
+    client = visitor(world.owner, **{"Accept-Language": language})
+    turn = ended(world, "1", status="completed", prompt_tokens=12345, completion_tokens=51, decode_ms=2000)
+    for number, words in enumerate(plurals):
+        assert words in client.get("/manage/").content.decode(), number
+        ended(world, "1", status="completed")
+    details = reverse("reply_details", args=[turn.message.conversation_id, turn.reply.id])
+    html = client.get(details).content.decode()
+    for told in numbers:
+        assert told in html
+    Conversation.objects.update(created_at=datetime(2026, 11, 24, 12, tzinfo=UTC))
+    assert day in client.get(reverse("print", args=[turn.message.conversation_id])).content.decode()
 
 
 def test_letters_are_in_the_language_of_who_asks_for_them(world: World) -> None:

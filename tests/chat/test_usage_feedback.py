@@ -63,7 +63,7 @@ def test_T3_thumbs_stand_in_every_table_and_in_the_file(world: World) -> None:
     assert thumbs("?by=source") == {"Page": ["1", "1"], "API": ["0", "1"], "All": ["1", "2"]}
     assert thumbs("?by=user&group=Research")["All"] == ["1", "1"]
     assert thumbs("?model=small&by=day")["All"] == ["0", "1"]
-    assert "Of 1 people who used anything" in text_of(client.get(f"{REVIEW}?by=user"))
+    assert "Of those who used anything (1), the biggest has 100" in text_of(client.get(f"{REVIEW}?by=user"))
 
 
 def test_T3_reasons_are_counted_by_model_and_revision_without_a_word_of_the_chat(world: World) -> None:

@@ -14,6 +14,18 @@ from .conftest import Open
 from .steps import answer, composer, reply, say, wait_for_end
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+MARK = """() => {
+  const all = "button:enabled, a[href], summary, input, select, textarea, [tabindex='0']";
+  const isThere = (each) => each.checkVisibility({ visibilityProperty: true }) && each.tabIndex >= 0;
+  const left = new Set([...document.querySelectorAll(all)].filter(isThere));
+  window.unseen = [];
+  window.reached = (element) => {
+    // A field has a caret, and its form another edge.
+    const isSeen = getComputedStyle(element).outlineStyle === "solid" || element.matches("textarea, [type=search]");
+    if (left.delete(element) && !isSeen) window.unseen.push(element.outerHTML.slice(0, 120));
+  };
+  window.unreached = () => [...left].map((each) => each.outerHTML.slice(0, 120));
+}"""
 FIND = "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)"
 # Colours change in transitions, which begin with a frame; a slow machine draws few of those.
 # Inherited colours change step by step, each in a transition of its own, however short: until none is left.
@@ -24,6 +36,12 @@ SHOW = """async theme => {
         animation.playState === "running" && animation.effect.getComputedTiming().endTime < Infinity;
     do await drawn().then(drawn); while (document.getAnimations().some(goesOn));
 }"""
+# What a mouse can miss: all there is to press that is in sight and not within a line of text.
+SMALL = """() => [...document.querySelectorAll("button, a[href], summary, input, select, wrap-button")]
+  .filter((each) => each.checkVisibility({ visibilityProperty: true }) && !each.closest("p"))
+  .map((each) => [each.outerHTML.slice(0, 120), each.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 24 || box.width < 24)
+  .map(([html]) => html)"""
 RICH = """# Title
 
 A [link](https://example.org), `code` and $x^2$.
@@ -46,6 +64,12 @@ graph LR
 
 - [ ] task
 """
+
+
+def overflow(page: Page) -> list[str]:
+    """How far a narrow page scrolls sideways, which it must not; nothing when it does not."""
+    width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    return [f"{page.url} is {width} px too wide"] if width > 0 else []
 
 
 def violations(page: Page) -> list[str]:
@@ -71,6 +95,21 @@ def test_A2_axe_finds_nothing_serious_on_any_page(open_page: Open) -> None:
     found = violations(page)
     say(page, RICH, reasoning=5)
     found += violations(page)
+    assert page.evaluate(SMALL) == []
+    # 200 % of 1280 px
+    page.set_viewport_size({"width": 640, "height": 422})
+    found += overflow(page)
+    for name in ("Send", "Thinking", "Share", "Options of this chat", "Open sidebar"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_in_viewport(ratio=1)
+    expect(composer(page)).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 1280, "height": 844})
+    page.get_by_role("button", name="Share", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Share chat")
+    dialog.get_by_role("radio", name="Anyone with the link").check()
+    found += violations(page)
+    dialog.get_by_role("button", name="Create link").click()
+    shared = dialog.get_by_role("textbox", name="Link").input_value()
+    dialog.get_by_role("button", name="Close").click()
     composer(page).press_sequentially("@")
     expect(page.get_by_role("listbox", name="Models and presets")).to_be_visible()
     found += violations(page)
@@ -84,20 +123,32 @@ def test_A2_axe_finds_nothing_serious_on_any_page(open_page: Open) -> None:
     page.get_by_role("button", name="Open sidebar").click()
     found += violations(page)
     for address in (
+        shared,
         "/nothing",
         "/settings/",
+        "/settings/export/",
+        "/settings/import/",
+        "/settings/deletion/",
+        "/settings/links/",
+        "/settings/usage/",
         "/settings/presets/",
         "/settings/presets/new/",
+        "/settings/prompts/",
+        "/settings/prompts/new/",
+        "/archive/",
+        "/manage/",
+        "/folders/",
+        "/search/?q=Title",
         "/accounts/factor/",
         "/accounts/password/change/",
         "/accounts/logout/",
     ):
         page.goto(address)
-        found += violations(page)
+        found += overflow(page) + violations(page)
     page.context.clear_cookies()
     for address in ("/accounts/login/?ended", "/accounts/password/reset/", "/accounts/signup/"):
         page.goto(address)
-        found += violations(page)
+        found += overflow(page) + violations(page)
     assert "\n".join(found) == ""
 
 
@@ -143,3 +194,10 @@ def test_B2_from_sign_in_to_stop_by_keyboard_alone(open_page: Open, stack: Runni
     keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(account).to_be_focused()
+    # Whatever there is to press is reached by Tab, and shows that it has the focus.
+    page.evaluate(MARK)
+    for _ in range(60):
+        keyboard.press("Tab")
+        page.evaluate("() => window.reached(document.activeElement)")
+    assert page.evaluate("window.unreached()") == []
+    assert page.evaluate("window.unseen") == []

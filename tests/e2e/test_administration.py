@@ -15,7 +15,7 @@ from tests.stack import SIGNED_IN, RunningStack
 
 from .conftest import watch
 from .steps import composer, say
-from .test_accessible import AXE, violations
+from .test_accessible import AXE, overflow, violations
 
 Contexts = Callable[..., BrowserContext]
 PASSWORD = "a long test password"
@@ -37,6 +37,12 @@ def test_T4_an_invited_person_signs_up_with_a_second_factor_chats_is_counted_and
 ) -> None:
     admin.goto("/admin/chat/invitation/add/")
     admin.get_by_role("textbox", name="E-mail").fill(EMAIL)
+    assert admin.get_by_role("combobox", name="Role").locator("option").all_inner_texts() == [
+        "Member",
+        "Auditor",
+        "Administrator",
+    ]
+    expect(admin.get_by_role("textbox", name="Date")).to_have_value(re.compile(r"\d{4}-\d\d-\d\d"))
     admin.get_by_role("button", name="Save", exact=True).click()
     link = admin.locator(".messagelist code").inner_text()
 
@@ -47,8 +53,11 @@ def test_T4_an_invited_person_signs_up_with_a_second_factor_chats_is_counted_and
     say(page, "Hello, Ada.")
 
     assert_counted(admin)
-    admin.goto(f"/admin/chat/user/?q={EMAIL}")
+    admin.goto(f"/admin/chat/user/?q={EMAIL}&role=member&is_active__exact=1")
     expect(admin.locator("#result_list tbody tr")).to_have_count(1)
+    expect(admin.locator("#result_list td.field-role_name")).to_have_text("member")
+    expect(admin.locator("#result_list td.field-is_active img")).to_have_attribute("alt", "True")
+    expect(admin.locator("#result_list td.field-last_used_at")).to_have_text(re.compile(r"\d{4}"))
     expect(admin.locator("#result_list td.field-has_second_factor img")).to_have_attribute("alt", "True")
     admin.locator("#result_list tbody input[type=checkbox]").check()
     admin.get_by_role("combobox", name="Action").select_option("deactivate")
@@ -56,6 +65,136 @@ def test_T4_an_invited_person_signs_up_with_a_second_factor_chats_is_counted_and
     expect(page).to_have_url(re.compile("/accounts/login/"))
     page.goto("/")
     expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+    admin.goto(f"/admin/chat/audit/?q={EMAIL}")
+    acts = admin.locator("#result_list td.field-act").all_inner_texts()
+    assert {"invitation.added", "user.deactivated"} <= set(acts)
+
+
+PREPARE = """
+from django.contrib.auth.models import Group
+from chat.models import Banner, GlassBreak, GroupRule, ModerationRule, Quota, User
+me = User.objects.get(email="person900@example.org")
+if {0}:
+    Quota.objects.create(most=1_000_000, user=me)
+    ModerationRule.objects.create(name="A long name of a rule", pattern="never said in any test")
+    GroupRule.objects.create(group=Group.objects.create(name="Research"), keep_days=365)
+else:
+    for rows in (Quota, ModerationRule, Group, Banner):
+        rows.objects.all().delete()
+"""
+
+
+@pytest.fixture
+def rules(stack: RunningStack, admin: Page) -> Iterator[None]:
+    """Something on every page of the administration, for the time of a test."""
+    stack.run(PREPARE.format(True))
+    yield
+    stack.run(PREPARE.format(False))
+
+
+def test_T2_T3_T5_an_administrator_sees_the_use_of_all_and_their_own_and_sets_banners(
+    admin: Page, rules: None, faults: list[str]
+) -> None:
+    admin.goto("/")
+    say(admin, "Hello.")
+    own_use(admin)
+    all_use(admin)
+    banners(admin)
+
+
+def own_use(page: Page) -> None:
+    page.goto("/settings/usage/")
+    expect(page.get_by_role("meter", name="1,000,000 tokens a day")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"of 1,000,000 tokens a day left, until .+ \(UTC\)"))).to_be_visible()
+    heads = ["Replies", "Prompt tokens", "Completion tokens", "of them thinking", "Device seconds"]
+    for name, number in (("Day", 30), ("Model", 1)):
+        table = page.get_by_role("region", name=name, exact=True).get_by_role("table")
+        assert table.get_by_role("columnheader").all_inner_texts() == [name, *heads]
+        expect(table.locator("tbody tr")).to_have_count(number)
+        assert int(table.locator("tfoot data").first.get_attribute("value") or 0) >= 1
+
+
+def all_use(page: Page) -> None:
+    """The filters and the order stand in the address; the pictures say the same as the table."""
+    page.goto("/admin/usage/?by=user")
+    page.get_by_label("Model").select_option("scripted")
+    page.get_by_label("Person").fill("person900@example.org")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile("user=person900%40example.org.*model=scripted.*by=user"))
+    page.get_by_role("navigation", name="Table by").get_by_role("link", name="Day").click()
+    expect(page.get_by_label("Person")).to_have_value("person900@example.org")
+    expect(page.get_by_text("whole days in the zone UTC")).to_be_visible()
+    rows = page.get_by_role("region", name="Usage").locator("tbody tr")
+    expect(rows).to_have_count(30)
+    expect(rows.first.locator("data").first).to_have_text("0")
+    chart = page.get_by_role("img", name="Replies; the table below has the numbers")
+    expect(chart.locator("rect")).to_have_count(30)
+    values = rows.evaluate_all("rows => rows.map((row) => row.querySelector('data').textContent)")
+    drawn = chart.locator("title").evaluate_all("titles => titles.map((each) => each.textContent.split(': ')[1])")
+    assert drawn == values
+    for order in ("ascending", "descending"):
+        page.get_by_role("columnheader", name="Replies").get_by_role("link").click()
+        expect(page.get_by_role("columnheader", name="Replies")).to_have_attribute("aria-sort", order)
+        numbers = rows.evaluate_all("rows => rows.map((row) => Number(row.querySelector('data').value))")
+        assert numbers == sorted(numbers, reverse=order == "descending")
+    page.reload()
+    expect(page.get_by_label("Model")).to_have_value("scripted")
+
+
+def banners(page: Page) -> None:
+    for level, text in (("warning", "Updates tonight"), ("error", "The disk is full")):
+        page.goto("/admin/chat/banner/add/")
+        page.get_by_role("combobox", name="Level").select_option(level)
+        page.get_by_role("textbox", name="Text").fill(text)
+        expect(page.get_by_role("textbox", name="Date").first).to_have_value(re.compile(r"\d{4}-\d\d-\d\d"))
+        page.get_by_role("button", name="Save", exact=True).click()
+    page.goto("/")
+    notices = page.get_by_role("region", name="Notices")
+    expect(notices.get_by_role("alert")).to_have_text("The disk is full")
+    expect(notices.get_by_role("alert").get_by_role("button")).to_have_count(0)
+    notices.get_by_role("button", name="Dismiss").click()
+    expect(notices.get_by_role("status")).to_have_count(0)
+    page.reload()
+    expect(notices.get_by_role("alert")).to_be_visible()
+    expect(notices.get_by_role("status")).to_have_count(0)
+
+
+def test_A2_the_administration_fits_a_phone_and_axe_finds_nothing_serious_there(
+    admin: Page, rules: None, stack: RunningStack
+) -> None:
+    admin.goto("/")
+    say(admin, "Hello.")
+    admin.get_by_role("button", name="Share", exact=True).click()
+    admin.get_by_role("dialog").get_by_role("button", name="Create link").click()
+    expect(admin.get_by_role("dialog").get_by_role("textbox", name="Link")).to_be_visible()
+    stack.sql("INSERT INTO chat_banner (id, level, text, audience, starts_at) VALUES " + BANNERS)
+    admin.set_viewport_size({"width": 390, "height": 844})
+    found: list[str] = []
+    for address in (
+        "/",
+        "/admin/",
+        "/admin/usage/?by=user",
+        "/admin/ledger/",
+        "/admin/workers/",
+        "/admin/chat/user/",
+        "/admin/chat/audit/",
+        "/admin/chat/sharelink/",
+        "/admin/auth/group/",
+        "/admin/auth/group/add/",
+        "/admin/chat/moderationrule/",
+        "/admin/chat/banner/",
+        "/admin/chat/banner/add/",
+        "/admin/chat/quota/",
+    ):
+        admin.goto(address)
+        found += overflow(admin) + (violations(admin) if AXE.exists() else [])
+    assert "\n".join(found) == ""
+
+
+BANNERS = ", ".join(
+    f"(gen_random_uuid(), '{level}', 'A banner, see https://example.org', 'everyone', now())"
+    for level in ("info", "warning", "error")
+)
 
 
 def sign_up(page: Page, link: str) -> None:

@@ -19,6 +19,8 @@ def test_M2_copy_gives_the_markdown_without_the_thinking(open_page: Open) -> Non
     button.click()
     expect(page.locator("[data-announcer]")).to_have_text("Copied")
     assert clipboard(page) == SOURCE
+    expect(button.locator(".icon--done")).to_be_visible()
+    expect(button.locator(".icon--done")).to_be_hidden()
     page.reload()
     button.click()
     assert clipboard(page) == SOURCE
@@ -35,9 +37,11 @@ def test_K1_a_code_block_names_its_language_and_copies_its_exact_text(open_page:
 
 
 def test_K3_formulas_are_drawn_and_prices_are_not(page: Page) -> None:
-    article = say(page, "From $5 to $6, but $e^{i\\pi}$ and \\(a_1\\) and\n\n$$\\frac{1}{2}$$\n\n\\[ x^2 \\]")
+    article = say(
+        page, "From $5 to $6, $5 and $6, but $e^{i\\pi}$ and \\(a_1\\) and\n\n$$\\frac{1}{2}$$\n\n\\[ x^2 \\]"
+    )
     expect(article.locator("math")).to_have_count(4)
-    expect(article).to_contain_text("From $5 to $6")
+    expect(article).to_contain_text("From $5 to $6, $5 and $6, but")
 
 
 def test_K4_links_open_elsewhere_and_nothing_foreign_runs_or_loads(page: Page, faults: list[str]) -> None:
@@ -52,6 +56,8 @@ def test_K4_links_open_elsewhere_and_nothing_foreign_runs_or_loads(page: Page, f
     expect(link).to_have_attribute("target", "_blank")
     assert set(str(link.get_attribute("rel")).split()) == {"noopener", "noreferrer", "nofollow"}
     assert article.locator("[href^='javascript'], script, img").count() == 0
+    # A picture from elsewhere is a link: whoever follows it wants it.
+    expect(article.get_by_role("link", name="picture")).to_have_attribute("href", "https://evil.example/2.png")
     page.reload()
     assert foreign == []
     assert faults == []

@@ -41,9 +41,14 @@ def test_K1_code_is_copied_without_prompts_downloaded_and_wrapped(open_page: Ope
     # However far down the block, its header stays in sight.
     view = page.locator("[data-scroll]")
     code.evaluate("code => code.scrollIntoView({ block: 'end' })")
-    page.screenshot(path="/tmp/k1.png")
     header, frame = code.locator(".code__header").bounding_box(), view.bounding_box()
     assert header and frame and abs(header["y"] - frame["y"]) < 2
+    parts = code.locator(".code__header").locator(".code__language, button, wrap-button")
+    assert parts.all_inner_texts() == ["Python", "Copy", "Download", "Wrap"]
+    places = parts.evaluate_all("parts => parts.map((part) => part.getBoundingClientRect().x)")
+    assert places == sorted(places)
+    assert places[0] < header["x"] + 20
+    assert places[1] > header["x"] + header["width"] / 2, "the language is on the left, the buttons are on the right"
 
 
 def test_K1_a_block_that_is_finished_is_never_drawn_again(page: Page) -> None:
@@ -63,6 +68,10 @@ def test_K3_a_table_is_copied_as_csv_and_as_markdown(open_page: Open) -> None:
     wait_for(lambda: clipboard(page) == 'a,"b, c",d\n1 x,"say ""hi""",x|y')
     article.get_by_role("button", name="Copy as Markdown").click()
     wait_for(lambda: clipboard(page) == table)
+    say(page, "| " + " | ".join(f"column {i}" for i in range(30)) + " |\n|" + "---|" * 30)
+    is_wide = "element => element.scrollWidth > element.clientWidth"
+    assert reply(page).locator(".table-scroll").evaluate(is_wide)
+    assert not page.locator("[data-scroll]").evaluate(is_wide)
 
 
 def test_R3_what_was_sent_goes_to_the_top_and_the_answer_fills_the_room_below(page: Page) -> None:
@@ -138,6 +147,16 @@ def test_T1_settings_are_saved_at_once_and_say_so(open_page: Open) -> None:
     page.get_by_role("link", name="Settings").click()
     dialog = page.get_by_role("dialog", name="Settings")
     expect(dialog).to_be_visible()
+    parts = ["General", "Chat", "Data", "Security", "Usage"]
+    assert dialog.get_by_role("heading", level=3).all_inner_texts() == parts
+    for part, names in {
+        "Data": ["Export", "Import", "Shared links", "Delete all chats"],
+        "Security": ["Change password", "Second factor"],
+        "Usage": ["What you used"],
+    }.items():
+        for name in names:
+            expect(dialog.get_by_role("region", name=part).get_by_role("link", name=name)).to_be_visible()
+    expect(dialog.get_by_role("heading", name="Where you are signed in")).to_be_visible()
     saved = dialog.get_by_role("status")
     for name in ("Send with Ctrl+Enter", "Keyboard shortcuts", "Wrap long lines"):
         dialog.get_by_role("switch", name=name).click()

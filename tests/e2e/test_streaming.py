@@ -10,6 +10,11 @@ from .conftest import Open
 from .steps import answer, ask, distance_to_end, reply, say, top_of, wait_for_end
 
 SLOW = "[[tokens=4000;rate=40]]"
+LISTEN = """() => {
+  const region = document.querySelector("[data-announcer]");
+  window.said = [];
+  new MutationObserver(() => region.textContent && window.said.push(region.textContent)).observe(region, { childList: true });
+}"""
 
 
 def test_S2_before_the_first_word_a_sentence_says_what_happens(page: Page) -> None:
@@ -183,9 +188,14 @@ def test_a_selection_in_the_reply_survives_its_end(page: Page) -> None:
 def test_A1_the_conversation_is_a_log_that_is_busy_while_a_reply_is_written(page: Page) -> None:
     log = page.get_by_role("log", name="Conversation")
     announced = page.locator("[data-announcer]")
+    page.evaluate(LISTEN)
     ask(page, "[[tokens=40;rate=40]]")
     expect(log).to_have_attribute("aria-busy", "true")
     expect(announced).to_have_text("Answering")
     wait_for_end(page)
     expect(log).to_have_attribute("aria-busy", "false")
     expect(announced).to_have_text("Reply finished")
+    # One announcement at the start and one at the end; the words between are not read out.
+    assert page.evaluate("window.said") == ["Answering", "Reply finished"]
+    expect(announced).to_have_attribute("aria-live", "polite")
+    expect(log).to_have_attribute("aria-live", "off")

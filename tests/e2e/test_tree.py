@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import wait_for
+from tests.stack import RunningStack
 
 from .conftest import Open
 from .steps import answer, ask, composer, reply, say, send, wait_for_end
@@ -24,6 +25,11 @@ def bubbles(page: Page) -> list[str]:
 
 def actions(article: Locator) -> Locator:
     return article.locator("[data-part=actions]")
+
+
+def names(article: Locator) -> list[str | None]:
+    """What the buttons of its toolbar are called."""
+    return [button.get_attribute("aria-label") for button in actions(article).locator(".icon-button").all()]
 
 
 def press(article: Locator, name: str) -> None:
@@ -101,22 +107,33 @@ def test_M4_a_reply_is_regenerated_in_its_place_in_several_ways(page: Page) -> N
     expect(reply(page).get_by_role("group", name="Version 3 of 3")).to_be_visible()
     expect(answer(wait_for_end(page))).to_have_text("Same again")
     expect(page.locator("summary")).to_be_hidden()
-    choose(reply(page), "Answer differently", "Shorter")
+    choose(reply(page), "Answer differently", "With thinking")
     expect(reply(page).get_by_role("group", name="Version 4 of 4")).to_be_visible()
-    expect(answer(wait_for_end(page))).not_to_have_text("Same again")
+    expect(answer(wait_for_end(page))).to_have_text("Same again")
+    expect(page.locator("summary")).to_be_visible()
+    for number, length in ((5, "Shorter"), (6, "Longer")):
+        choose(reply(page), "Answer differently", length)
+        expect(reply(page).get_by_role("group", name=f"Version {number} of {number}")).to_be_visible()
+        expect(answer(wait_for_end(page))).not_to_have_text("Same again")
     choose(reply(page), "Answer differently", "With poet")
-    expect(reply(page).get_by_role("group", name="Version 5 of 5")).to_be_visible()
+    expect(reply(page).get_by_role("group", name="Version 7 of 7")).to_be_visible()
     wait_for_end(page)
     press(reply(page), "Answer differently")
     menu = page.locator(".menu:popover-open")
     expect(menu.get_by_text("With scripted")).to_be_visible()
     expect(menu.get_by_text("With poet")).to_have_count(0)
     page.keyboard.press("Escape")
-    for place in (4, 3, 2, 1):
+    for place in (6, 5, 4, 3, 2, 1):
         press(first, "Previous version")
-        expect(first.get_by_role("group", name=f"Version {place} of 5")).to_be_visible()
+        expect(first.get_by_role("group", name=f"Version {place} of 7")).to_be_visible()
     expect(page.locator("article")).to_have_count(4)
     assert bubbles(page)[-1] == "A later question"
+
+    page.get_by_role("button", name="What the models can do").click()
+    abilities = page.locator("#model-abilities dl")
+    expect(abilities.filter(has_text="poet")).to_contain_text("adapter of scripted")
+    for told in ("online", "thinks", "text only, no images", "reads 32,768 tokens"):
+        expect(abilities.first).to_contain_text(told)
 
 
 def test_M1_M2_the_toolbar_is_shown_when_it_is_wanted_and_copies_questions_too(open_page: Open) -> None:
@@ -135,6 +152,7 @@ def test_M1_M2_the_toolbar_is_shown_when_it_is_wanted_and_copies_questions_too(o
     def opacity(article: Locator) -> str:
         return str(actions(article).evaluate("element => getComputedStyle(element).opacity"))
 
+    assert names(question(page)) == ["Copy", "Edit", "More"]
     first = page.locator("article[data-role=assistant]").first
     composer(page).hover()
     wait_for(lambda: opacity(first) == "0")
@@ -144,16 +162,17 @@ def test_M1_M2_the_toolbar_is_shown_when_it_is_wanted_and_copies_questions_too(o
     composer(page).hover()
     first.get_by_role("button", name="Regenerate").focus()
     wait_for(lambda: opacity(first) == "1")
-    names = [button.get_attribute("aria-label") for button in actions(first).locator(".icon-button").all()]
     sharing = "Make a link up to here"
-    assert names == ["Copy", "Regenerate", "Answer differently", sharing, "Good reply", "Bad reply", "More"]
+    assert names(first) == ["Copy", "Regenerate", "Answer differently", sharing, "Good reply", "Bad reply", "More"]
     phone = open_page(page.url, **PHONE)
     assert opacity(phone.locator("article").first) == "1"
     phone.evaluate("document.querySelector('.model-choice option:checked').textContent = 'qwen2.5-coder-0.5b-instruct'")
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_M5_M6_a_message_is_deleted_and_brought_back_and_replies_are_judged_and_looked_into(page: Page) -> None:
+def test_M5_M6_a_message_is_deleted_and_brought_back_and_replies_are_judged_and_looked_into(
+    page: Page, stack: RunningStack
+) -> None:
     say(page, "One")
     say(page, "Two")
     choose(question(page), "More", "Delete")
@@ -171,6 +190,7 @@ def test_M5_M6_a_message_is_deleted_and_brought_back_and_replies_are_judged_and_
     say(page, "Three")
     judge(page)
     look_into(page)
+    find_a_difference(page, stack)
     page.mouse.move(0, 0)  # the offer stays while it is pointed at
     expect(page.get_by_role("button", name="Undo")).to_have_count(0, timeout=10_000)
     branch(page)
@@ -203,11 +223,29 @@ def look_into(page: Page) -> None:
     dialog = page.get_by_role("dialog", name="How this reply was made")
     expect(dialog).to_contain_text("scripted")
     expect(dialog).to_contain_text("temperature")
+    for told in (
+        r"Seed\s+\d+",
+        r"\d+ read, \d+ of them from the cache; \d+ written, \d+ of them thinking",
+        r"\d+ ms waiting, \d+ ms reading, \d+ ms writing",
+        r"[\d.]+ tokens/s",
+    ):
+        expect(dialog).to_contain_text(re.compile(told))
     dialog.get_by_role("button", name="Run again exactly").click()
     expect(dialog).to_be_hidden()
     expect(reply(page).get_by_role("group", name="Version 2 of 2")).to_be_visible()
     wait_for_end(page)
     expect(reply(page)).to_contain_text("Run again: the same text")
+
+
+def find_a_difference(page: Page, stack: RunningStack) -> None:
+    said = reply(page).get_attribute("data-message-id")
+    stack.sql(f"UPDATE chat_message SET text = 'Thrice' WHERE id = '{said}'")  # as if the model had said that
+    choose(reply(page), "More", "Details")
+    page.get_by_role("dialog", name="How this reply was made").get_by_role("button", name="Run again exactly").click()
+    expect(reply(page).get_by_role("group", name="Version 3 of 3")).to_be_visible()
+    wait_for_end(page)
+    expect(reply(page)).to_contain_text("the text differs from character 4 on")
+    expect(reply(page).locator(".repeated mark")).to_have_text("ee")
 
 
 def branch(page: Page) -> None:
