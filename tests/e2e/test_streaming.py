@@ -13,7 +13,8 @@ SLOW = "[[tokens=4000;rate=40]]"
 LISTEN = """() => {
   const region = document.querySelector("[data-announcer]");
   window.said = [];
-  new MutationObserver(() => region.textContent && window.said.push(region.textContent)).observe(region, { childList: true });
+  const note = () => region.textContent && window.said.push(region.textContent);
+  new MutationObserver(note).observe(region, { childList: true });
 }"""
 
 
