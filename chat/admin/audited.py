@@ -4,14 +4,27 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db.models import Model, QuerySet
+from django.contrib.admin.widgets import AdminSplitDateTime
+from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from chat.models import Audit, User
 
 
+class DateAndTime(AdminSplitDateTime):
+    """Two fields, each with a name for who does not see the words before them."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs)
+        for widget, name in zip(self.widgets, (_("Date"), _("Time")), strict=True):
+            widget.attrs["aria-label"] = name
+
+
 class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
     """A part of the admin whose every change stands in the audit log too."""
+
+    formfield_overrides = {DateTimeField: {"widget": DateAndTime}}
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> LogEntry:
         self._enter(request, "added", obj)
