@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import URLPattern, path
 
+from chat.admin.values import Values
 from chat.models import Audit
 from chat.spreadsheet import Cell, csv_file
 
@@ -17,7 +18,7 @@ class AuditAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """The audit log: to be read, filtered and exported, by nobody to be changed."""
 
     list_display = ("at", "actor", "act", "object_type", "object_name", "address", "details")
-    list_filter = ("act", "object_type", ("at", admin.DateFieldListFilter))
+    list_filter = ("act", ("object_type", Values), ("at", admin.DateFieldListFilter))
     search_fields = ("actor", "act", "object_name", "object_id")
     ordering = ("-at", "-id")
     show_full_result_count = False

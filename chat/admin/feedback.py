@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from chat.admin.values import Values
 from chat.models import Feedback
 
 
@@ -15,7 +16,7 @@ class FeedbackAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Votes with their reasons, to be read only."""
 
     list_display = ("created_at", "value", "made_by", "preferred_to", "reasons", "comment")
-    list_filter = ("value", "message__generation__model")
+    list_filter = ("value", ("message__generation__model", Values))
     fields = list_display
     readonly_fields = list_display
 

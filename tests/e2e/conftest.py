@@ -111,7 +111,7 @@ def watch(page: Page, faults: list[str]) -> None:
     def note(message: ConsoleMessage) -> None:
         is_network = "Failed to load resource" in message.text or "WebSocket" in message.text
         if message.type == "error" and not is_network:
-            faults.append(message.text + str(message.location))
+            faults.append(message.text)
 
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", note)

@@ -74,7 +74,10 @@ def test_T1_H2_a_chat_is_exported_from_both_menus_and_imported_from_the_settings
     waiting.value.save_as(everything)
     page.goto("/settings/")
     page.get_by_role("link", name="Import").click()
-    for path, words in ((everything, "1 chat was imported."), (Path(__file__), "This is no JSON")):
+    elsewhere = tmp_path / "conversations.json"
+    elsewhere.write_text(json.dumps([FROM_CHATGPT]))
+    imported = "1 chat was imported."
+    for path, words in ((everything, imported), (elsewhere, imported), (Path(__file__), "This is no JSON")):
         page.get_by_label("File", exact=True).set_input_files(path)
         page.get_by_role("button", name="Import").click()
         newest = page.locator("import-list section").first
@@ -82,6 +85,27 @@ def test_T1_H2_a_chat_is_exported_from_both_menus_and_imported_from_the_settings
         expect(newest).to_contain_text(words, timeout=20_000)
     page.goto("/")
     wait_for(lambda: chats.get_by_role("link", name="A word worth keeping").count() == 2)
+    page.get_by_role("searchbox", name="Search chats").fill("written elsewhere")
+    found = page.get_by_role("dialog", name="Search and commands").get_by_role("option").first
+    expect(found).to_contain_text("From ChatGPT")
+
+
+FROM_CHATGPT = {
+    "title": "From ChatGPT",
+    "create_time": 1_700_000_000,
+    "mapping": {
+        "root": {"id": "root", "parent": None, "message": None},
+        "q": {
+            "id": "q",
+            "parent": "root",
+            "message": {
+                "author": {"role": "user"},
+                "create_time": 1_700_000_001,
+                "content": {"content_type": "text", "parts": ["This was written elsewhere."]},
+            },
+        },
+    },
+}
 
 
 def downloaded(page: Page, name: str, folder: Path) -> Path:
