@@ -193,7 +193,8 @@ CLAIM = f"""
             WHERE {IS_FREE} AND (model = asked_model OR adapters ? asked_model) ORDER BY random() LIMIT 1
         )
         FROM fresh WHERE asked_model <> '' AND NOT EXISTS (
-            SELECT FROM chat_worker me WHERE me.id = %(worker)s::uuid AND (model = asked_model OR adapters ? asked_model)
+            SELECT FROM chat_worker me
+            WHERE me.id = %(worker)s::uuid AND (model = asked_model OR adapters ? asked_model)
         )
     ), claimed AS (
         UPDATE chat_generation
