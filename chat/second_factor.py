@@ -12,14 +12,18 @@ from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.forms import EditWebAuthnForm
 from cryptography.fernet import Fernet
+from django import forms
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
 
 from chat.device import in_words
-from chat.models import User
+from chat.models import Audit, User
+from chat.text import clean_text
 
 # Where people may go who must set one up first: there, out, and to another language.
 OPEN = {
@@ -85,6 +89,18 @@ class ConfirmForm(OneTimeCode, ReauthenticateForm):  # type: ignore[misc]
     pass
 
 
+class PasskeyNameForm(EditWebAuthnForm):  # type: ignore[misc]
+    name = forms.CharField(label=_("Name"), max_length=60)
+
+    def clean_name(self) -> str:
+        return clean_text(self.cleaned_data["name"])
+
+    def save(self) -> Authenticator:
+        renamed = super().save()
+        Audit.enter(renamed.user, "second_factor.renamed", renamed.user, context.request, kind=renamed.type)
+        return renamed
+
+
 class SecondFactorMiddleware:
     """Leads whoever must have a second factor and has none to set it up; they can do nothing else."""
 
@@ -94,7 +110,7 @@ class SecondFactorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
         if settings.SECOND_FACTOR == "optional":  # before it is asked who this is
             return None
         assert request.resolver_match

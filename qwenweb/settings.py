@@ -265,7 +265,11 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 MFA_ADAPTER = "chat.second_factor.Adapter"
-MFA_FORMS = {"authenticate": "chat.second_factor.SignInForm", "reauthenticate": "chat.second_factor.ConfirmForm"}
+MFA_FORMS = {
+    "authenticate": "chat.second_factor.SignInForm",
+    "reauthenticate": "chat.second_factor.ConfirmForm",
+    "edit_webauthn": "chat.second_factor.PasskeyNameForm",
+}
 MFA_TOTP_TOLERANCE = 1
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True

@@ -9,6 +9,7 @@ from allauth.mfa.webauthn import views as webauthn
 from django.urls import path, reverse_lazy
 
 remove_webauthn = webauthn.RemoveWebAuthnView.as_view(success_url=reverse_lazy("mfa_index"))
+edit_webauthn = webauthn.EditWebAuthnView.as_view(success_url=reverse_lazy("mfa_index"))
 
 urlpatterns = [
     path("", base.index, name="mfa_index"),
@@ -21,5 +22,6 @@ urlpatterns = [
     path("passkeys/login/", webauthn.login_webauthn, name="mfa_login_webauthn"),
     path("passkeys/reauthenticate/", webauthn.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
     path("passkeys/add/", webauthn.add_webauthn, name="mfa_add_webauthn"),
+    path("passkeys/<int:pk>/name/", edit_webauthn, name="mfa_edit_webauthn"),
     path("passkeys/<int:pk>/remove/", remove_webauthn, name="mfa_remove_webauthn"),
 ]

@@ -113,6 +113,28 @@ def test_it_is_changed_only_by_who_has_just_shown_who_they_are(world: World) -> 
     assert not Authenticator.objects.exists(), "recovery codes alone are good for nothing"
 
 
+def test_a_passkey_is_renamed_by_its_owner_who_has_just_shown_who_they_are(world: World) -> None:
+    passkey = Authenticator.objects.create(user=world.owner, type="webauthn", data={"name": "Key", "credential": {}})
+    address = f"/accounts/factor/passkeys/{passkey.pk}/name/"
+
+    def name() -> str:
+        return str(Authenticator.objects.get(pk=passkey.pk).wrap().name)
+
+    assert signed_in(world.owner).post(address, {"name": "Stolen"})["Location"].startswith("/accounts/reauthenticate/")
+    assert at_sign_in(world.team_mate).post(address, {"name": "Theirs"}).status_code == 404
+    client = signed_in(world.owner)
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": address})
+    assert f'href="{address}"' in client.get("/accounts/factor/").content.decode()
+    assert 'value="Key"' in client.get(address).content.decode()
+    for nonsense in ("", "  ", "x" * 61, "a\x00b"):
+        assert client.post(address, {"name": nonsense}).status_code == 200
+    assert name() == "Key"
+    assert client.post(address, {"name": " My <b>phone</b> "})["Location"] == "/accounts/factor/"
+    assert name() == "My <b>phone</b>"
+    assert "My &lt;b&gt;phone&lt;/b&gt;" in client.get("/accounts/factor/").content.decode()
+    assert Audit.objects.get(act="second_factor.renamed").details == {"kind": "webauthn"}
+
+
 def test_the_admin_has_no_entrance_of_its_own(world: World) -> None:
     set_up_long_ago(world.admin)
     client = Client()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.stack import RunningStack, running_stack
+from tests.stack import SIGNED_IN, RunningStack, running_stack
 
 NUM_PEOPLE = 160
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
@@ -103,6 +103,16 @@ def open_page(contexts: Callable[..., BrowserContext], session_key: str, faults:
 @pytest.fixture
 def page(open_page: Open) -> Page:
     return open_page()
+
+
+@pytest.fixture
+def admin(stack: RunningStack, contexts: Callable[..., BrowserContext], faults: list[str]) -> Iterator[Page]:
+    """Is one for the time of a test: the link that makes the first administrator is another test's."""
+    role = "User.objects.filter(email='person900@example.org').update(is_superuser={0}, is_staff={0})"
+    page = contexts(stack.run(f"{SIGNED_IN}\nresult = signed_in(900)\n{role.format(True)}")).new_page()
+    watch(page, faults)
+    yield page
+    stack.run(f"from chat.models import User\n{role.format(False)}")
 
 
 def watch(page: Page, faults: list[str]) -> None:

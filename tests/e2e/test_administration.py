@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.chat.factor import code_of
-from tests.stack import SIGNED_IN, RunningStack
+from tests.stack import RunningStack
 
 from .conftest import watch
 from .steps import composer, say
@@ -20,16 +19,6 @@ from .test_accessible import AXE, overflow, violations
 Contexts = Callable[..., BrowserContext]
 PASSWORD = "a long test password"
 EMAIL = "nina@example.org"
-
-
-@pytest.fixture
-def admin(stack: RunningStack, contexts: Contexts, faults: list[str]) -> Iterator[Page]:
-    """Is one for the time of a test: the link that makes the first administrator is another test's."""
-    role = "User.objects.filter(email='person900@example.org').update(is_superuser={0}, is_staff={0})"
-    page = contexts(stack.run(f"{SIGNED_IN}\nresult = signed_in(900)\n{role.format(True)}")).new_page()
-    watch(page, faults)
-    yield page
-    stack.run(f"from chat.models import User\n{role.format(False)}")
 
 
 def test_T4_an_invited_person_signs_up_with_a_second_factor_chats_is_counted_and_deactivated(
@@ -247,7 +236,9 @@ def assert_counted(admin: Page) -> None:
     assert dict(zip(head, rows[0], strict=True))["Replies"] == "1"
 
 
-def test_a_passkey_is_added_and_signs_in_alone(stack: RunningStack, contexts: Contexts, faults: list[str]) -> None:
+def test_a_passkey_is_added_renamed_and_signs_in_alone(
+    stack: RunningStack, contexts: Contexts, faults: list[str]
+) -> None:
     context = contexts()
     name = stack.url.replace("127.0.0.1", "localhost")  # addresses of digits have no passkeys
     person = "User.objects.create_user('pia@example.org', 'a long test password', name='Pia')"
@@ -272,6 +263,10 @@ def test_a_passkey_is_added_and_signs_in_alone(stack: RunningStack, contexts: Co
     expect(page.get_by_role("listitem")).to_have_count(10)
     page.goto(f"{name}/accounts/factor/")
     expect(page.get_by_role("link", name="Remove My laptop")).to_be_visible()
+    page.get_by_role("link", name="Rename My laptop").click()
+    page.get_by_role("textbox", name="Name").fill("Work laptop")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("link", name="Remove Work laptop")).to_be_visible()
     context.clear_cookies()
     page.goto(f"{name}/accounts/login/")
     page.get_by_role("button", name="Sign in with a passkey").click()
