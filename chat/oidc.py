@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
@@ -12,10 +13,17 @@ from django.http import HttpRequest
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from chat.models import Audit, User
+from chat.models import Audit, Invitation, User
 from chat.text import clean_text
 
 PROVIDER = "oidc"
+# Under this name the hash of an invitation's token waits in the session until its person comes back.
+INVITATION = "invitation"
+
+
+def name() -> str:
+    """What the page calls the other server; "" where there is none."""
+    return str(settings.OIDC_NAME) if settings.OIDC_ISSUER else ""
 
 
 class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -35,12 +43,15 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         if sociallogin.is_existing:
             if sociallogin._did_authenticate_by_email:
                 Audit.enter(sociallogin.user, "user.joined", sociallogin.user, request)
+        elif INVITATION in sociallogin.state and not _invitation(sociallogin):
+            raise _invitation_gone(request)
         elif reason := _refusal(sociallogin):
             raise ImmediateHttpResponse(render(request, "socialaccount/refused.html", {"reason": reason}, status=403))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         is_of_domain = sociallogin.user.email.rpartition("@")[2] in settings.SIGNUP_DOMAINS
-        return bool(settings.IS_SIGNUP_OPEN) or (is_of_domain and _is_verified(sociallogin))
+        is_welcome = bool(settings.IS_SIGNUP_OPEN) or (is_of_domain and _is_verified(sociallogin))
+        return is_welcome or _invitation(sociallogin) is not None
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
         user = super().populate_user(request, sociallogin, data)
@@ -50,13 +61,29 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return user
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
-        """Where an administrator lets people in, the account waits until it is activated."""
-        sociallogin.user.is_active = not settings.NEEDS_APPROVAL
+        """Where an administrator lets people in, the account waits until it is activated, unless they were invited."""
+        user, save = sociallogin.user, partial(super().save_user, request, sociallogin, form)
         for address in sociallogin.email_addresses:
             address.verified = _is_verified(sociallogin)
-        saved = super().save_user(request, sociallogin, form)
-        Audit.enter(saved, "user.signed_up", saved, request, is_active=saved.is_active, by=PROVIDER)
-        return saved
+        if invitation := _invitation(sociallogin):
+            if not invitation.redeem(user, save):
+                raise _invitation_gone(request)
+            Audit.enter(user, "invitation.used", invitation, request, role=str(user.role), by=PROVIDER)
+        else:
+            user.is_active = not settings.NEEDS_APPROVAL
+            save()
+            Audit.enter(user, "user.signed_up", user, request, is_active=user.is_active, by=PROVIDER)
+        return user
+
+
+def _invitation(sociallogin: Any) -> Invitation | None:
+    """The one with which somebody set out, while it is good."""
+    token_hash = sociallogin.state.get(INVITATION)
+    return Invitation.find_hashed(token_hash) if token_hash else None
+
+
+def _invitation_gone(request: HttpRequest) -> ImmediateHttpResponse:
+    return ImmediateHttpResponse(render(request, "chat/invitation_gone.html", status=404))
 
 
 def _refusal(sociallogin: Any) -> str:
@@ -66,6 +93,9 @@ def _refusal(sociallogin: Any) -> str:
         return _("It did not tell your e-mail address.")
     if User.objects.filter(email__iexact=email).exists():
         return _("There is an account with this address already: sign in with its password.")
+    invitation = _invitation(sociallogin)
+    if invitation and invitation.email not in ("", email):
+        return _("The invitation is for another address: {email}").format(email=invitation.email)
     return ""
 
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.core.mail import send_mail
 from django.db import models, transaction
@@ -72,28 +72,30 @@ class Invitation(models.Model):
 
     @classmethod
     def find(cls, token: str) -> Invitation | None:
-        return cls.open().filter(token_hash=_hash(token)).first()
+        return cls.find_hashed(_hash(token))
 
     @classmethod
-    def redeem(cls, token: str, *, email: str, name: str, password: str) -> User | None:
-        """Make the account and use the link up, in one transaction; None when the link is not, or no longer, good.
+    def find_hashed(cls, token_hash: str) -> Invitation | None:
+        """The same for who kept the hash alone."""
+        return cls.open().filter(token_hash=token_hash).first()
 
-        The update locks the row: of many uses at once one gets it, the others wait and find it used. Hashing is slow on
-        purpose, so it is done before.
+    def redeem(self, user: User, save: Callable[[], object]) -> bool:
+        """Use the link up for somebody new, whom `save` writes, in one transaction; whether it was still good.
+
+        The update locks the row: of many uses at once one gets it, the others wait and find it used.
         """
-        hashed = make_password(password)
         with transaction.atomic():
-            invitation = cls.find(token)
             # Asked of the row alone: after a wait Postgres looks again at its own columns, and at nothing joined to it.
-            if not invitation or not cls.objects.filter(id=invitation.id, used_at=None).update(used_at=Now()):
-                return None
-            user = User(email=(invitation.email or email).lower(), name=name, password=hashed)
-            user.set_role(invitation.role)
-            user.save(force_insert=True)
-            if invitation.group:
-                user.groups.add(invitation.group)
-            cls.objects.filter(id=invitation.id).update(used_by=user)
-            return user
+            unused = Invitation.objects.filter(id=self.id, token_hash=self.token_hash, used_at=None)
+            if not unused.update(used_at=Now()):
+                return False
+            user.email = (self.email or user.email).lower()
+            user.set_role(self.role)
+            save()
+            if self.group:
+                user.groups.add(self.group)
+            Invitation.objects.filter(id=self.id).update(used_by=user)
+            return True
 
     def send(self, address: str) -> None:
         """Mail the link, which is `address`; raises OSError when no mail server takes it."""

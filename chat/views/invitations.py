@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
+from urllib.parse import urlencode
 
 import structlog
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from chat import oidc
 from chat.accounts import sign_in_new
 from chat.forms import InvitationForm, InvitationRequestForm
 from chat.models import Audit, Invitation, User
@@ -33,17 +37,26 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         return _gone(request)
     form = InvitationForm(found, request.POST or None)
     if not form.is_valid():
-        return render(request, "chat/invitation.html", {"form": form}, status=422 if form.is_bound else 200)
+        return _offered(request, form, token)
+    fields = form.cleaned_data
+    # Hashing is slow on purpose, so it is done before the row of the invitation is locked.
+    user = User(email=fields["email"], name=fields["name"], password=make_password(fields["password"]))
     try:
-        user = Invitation.redeem(token, **form.cleaned_data)
+        is_in_time = found.redeem(user, partial(user.save, force_insert=True))
     except IntegrityError:  # two made an account of the same address at the same moment
         form.add_error("email", _("There is an account with this address already: sign in with it."))
-        return render(request, "chat/invitation.html", {"form": form}, status=422)
-    if user is None:
+        return _offered(request, form, token)
+    if not is_in_time:
         return _gone(request)
     Audit.enter(user, "invitation.used", found, request, role=str(user.role))
     sign_in_new(request, user)
     return redirect("new_chat")
+
+
+def _offered(request: HttpRequest, form: InvitationForm, token: str) -> HttpResponse:
+    """The form; where people sign in with another server, the way to it that takes the invitation along."""
+    context = {"form": form, "oidc_name": oidc.name(), "oidc_query": urlencode({"invitation": token})}
+    return render(request, "chat/invitation.html", context, status=422 if form.is_bound else 200)
 
 
 @require_http_methods(["GET", "POST"])

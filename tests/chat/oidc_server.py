@@ -21,7 +21,8 @@ CLIENT_ID, CLIENT_SECRET = "the-page", "a secret between the two"
 
 
 class OidcServer(ThreadingHTTPServer):
-    """`who` are the claims about the next person that comes; `codes` what was given out, with what it was asked for."""
+    """`who` are the claims about the next person that comes; `codes` what was given out, with what it was asked for and
+    `people` whom it is about."""
 
     daemon_threads = True
 
@@ -30,6 +31,7 @@ class OidcServer(ThreadingHTTPServer):
         self.issuer = f"http://127.0.0.1:{self.server_port}"
         self.who: dict[str, Any] = {}
         self.codes: dict[str, dict[str, str]] = {}
+        self.people: dict[str, dict[str, Any]] = {}
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -44,8 +46,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(self._configuration())
             case "/authorize":
                 self._authorize(asked)
-            case "/userinfo" if self.headers["Authorization"] == "Bearer of-this-person":
-                self._answer(self.server.who)
+            case "/userinfo" if person := self.server.people.get(self.headers["Authorization"].removeprefix("Bearer ")):
+                self._answer(person)
             case "/jwks":
                 key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.server.key.public_key()))
                 self._answer({"keys": [{**key, "kid": "1", "use": "sig"}]})
@@ -62,10 +64,10 @@ class Handler(BaseHTTPRequestHandler):
         if not is_known or not grant or challenge != grant["code_challenge"]:
             self._answer({"error": "invalid_grant"}, 400)
             return
-        now = int(time.time())
-        claims = {"iss": self.server.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 60, **self.server.who}
+        now, person = int(time.time()), self.server.people[given["code"]]
+        claims = {"iss": self.server.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 60, **person}
         token = jwt.encode(claims, self.server.key, "RS256", {"kid": "1"})
-        self._answer({"access_token": "of-this-person", "token_type": "Bearer", "id_token": token})
+        self._answer({"access_token": given["code"], "token_type": "Bearer", "id_token": token})
 
     def _configuration(self) -> dict[str, object]:
         issuer = self.server.issuer
@@ -83,6 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         assert {"openid", "email"} <= set(asked["scope"].split())
         code = secrets.token_urlsafe(16)
         self.server.codes[code] = asked
+        self.server.people[code] = dict(self.server.who)
         self.send_response(302)
         self.send_header("Location", f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}")
         self.end_headers()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.cache import cache
+from django.db import connections
 from django.test import Client
+from django.utils import timezone
 
-from chat.models import Audit, User
+from chat.models import Audit, Invitation, Session, User
 from tests.chat.factor import set_up
 from tests.chat.oidc_server import CLIENT_ID, CLIENT_SECRET, OidcServer, oidc_server
 from tests.conftest import PASSWORD, World
@@ -101,6 +106,73 @@ def test_somebody_new_waits_where_approval_is_needed(world: World, server: OidcS
     User.objects.get(email="nina@example.org").activate()
     come_in(client)
     assert is_in(client)
+
+
+def invited(world: World, **fields: Any) -> str:
+    """The token of an invitation."""
+    made = Invitation(created_by=world.admin, expires_at=timezone.now() + timedelta(days=1), **fields)
+    token = made.renew()
+    made.save()
+    return token
+
+
+def test_who_is_invited_comes_in_by_it_with_the_role_and_group_they_were_meant_for(
+    world: World, server: OidcServer, settings: Any
+) -> None:
+    settings.NEEDS_APPROVAL = True
+    group = Group.objects.create(name="Research")
+    token = invited(world, email="nina@example.org", role="auditor", group=group)
+    page = Client().get(f"/invitation/{token}/").content.decode()
+    assert (way := f"/accounts/oidc/login/?invitation={token}") in page
+    assert Client().get("/accounts/oidc/login/?invitation=wrong").status_code == 404
+
+    server.who["email"] = "other@example.org"
+    answer = come_in(Client(), way.rpartition("/")[2])
+    assert (answer.status_code, "for another address: nina@example.org" in answer.content.decode()) == (403, True)
+    server.who["email"] = "Nina@example.org"
+    first, second = Client(), Client()
+    back = [asked_there(client.get(way)["Location"]) for client in (first, second)]
+    assert token not in str([session.get_decoded() for session in Session.objects.all()]), "only its hash is kept"
+    assert first.get(back[0])["Location"] == "/"
+    assert is_in(first)
+    nina = User.objects.get(email="nina@example.org")
+    assert (nina.role, list(nina.groups.all()), nina.has_usable_password()) == ("auditor", [group], False)
+    assert Invitation.objects.get().used_by == nina
+    lines = {line.act: (line.actor, line.details) for line in Audit.objects.all()}
+    assert lines == {"invitation.used": ("nina@example.org", {"role": "auditor", "by": "oidc"})}
+
+    second.get(back[1])
+    assert is_in(second), "they have an account by now, and need no invitation"
+    server.who.update(sub="18", email="olga.b@example.org")
+    assert Client().get(way).status_code == 404
+    late = Client()
+    back = [asked_there(late.get(f"/accounts/oidc/login/?invitation={invited(world)}")["Location"])]
+    Invitation.objects.filter(used_at=None).update(expires_at=timezone.now())
+    answer = late.get(back[0])
+    assert (answer.status_code, "not good any more" in answer.content.decode()) == (404, True)
+    assert not User.objects.filter(email="olga.b@example.org").exists()
+
+
+def test_of_many_who_come_back_at_once_with_one_invitation_one_gets_an_account(
+    world: World, server: OidcServer
+) -> None:
+    way = f"/accounts/oidc/login/?invitation={invited(world)}"
+    coming = []
+    for number in range(8):
+        server.who.update(sub=f"p{number}", email=f"p{number}@example.org")
+        client = Client()
+        coming.append((client, asked_there(client.get(way)["Location"])))
+
+    def come_back(one: tuple[Client, str]) -> int:
+        try:
+            return int(one[0].get(one[1]).status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(come_back, coming))
+    assert sorted(answers) == [302] + [404] * 7
+    assert User.objects.filter(email__startswith="p", email__endswith="@example.org").count() == 1
 
 
 @pytest.mark.parametrize(("joins", "verified"), [(False, True), (True, False), (True, "false"), (True, None)])
