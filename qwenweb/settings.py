@@ -204,6 +204,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Valkey
 REDIS_URL = env("REDIS_URL", "redis://localhost:6379/0")
+# What all web processes count together, and what each may know for itself
+CACHES = {
+    "default": {"BACKEND": "chat.cache.SharedCache", "KEY_PREFIX": "cache"},
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
 
 
 def _broker_url(url: str) -> str:

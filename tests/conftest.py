@@ -141,13 +141,13 @@ def nothing_remembered(request: pytest.FixtureRequest) -> None:
 
     translation.deactivate()  # a request leaves its thread in the language it was answered in
     if "transactional_db" in request.fixturenames:
-        from django.core.cache import cache
+        from django.core.cache import caches
 
         from chat import stages, valkey
 
         valkey.client().flushall()
         stages._waiting.cache_clear()
-        cache.clear()
+        caches["process"].clear()
 
 
 @pytest.fixture

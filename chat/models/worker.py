@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
@@ -146,7 +146,7 @@ class Worker(models.Model):
         found = sorted(
             offers.values(), key=lambda offer: (not offer.is_online, offer.base, offer.is_adapter, offer.name)
         )
-        cache.set(OFFERS, found, OFFERS_ARE_KNOWN_S)
+        caches["process"].set(OFFERS, found, OFFERS_ARE_KNOWN_S)
         return cls._open_to(user_id, found)
 
     @classmethod
@@ -166,7 +166,7 @@ class Worker(models.Model):
     @classmethod
     def online(cls, user_id: UUID) -> list[str]:
         """The names of a person's offers that were online some seconds ago at most: every reply on a page asks."""
-        known: list[Offer] | None = cache.get(OFFERS)
+        known: list[Offer] | None = caches["process"].get(OFFERS)
         offers = cls.offers(user_id) if known is None else cls._open_to(user_id, known)
         return [offer.name for offer in offers if offer.is_online]
 
