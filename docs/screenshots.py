@@ -64,6 +64,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             contact_sheets.entrance(browser, stack, SHEETS)
             stack.run("from django.core.management import call_command\ncall_command('demo', days=90)")
+            stack.run("from chat.models import Banner\nBanner.objects.all().delete()")
             [session_key] = stack.people(1)
             conversation = take(browser, stack, session_key)
             contact_sheets.inside(browser, stack, session_key, conversation, SHEETS)

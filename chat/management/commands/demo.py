@@ -16,11 +16,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from chat import markdown
-from chat.models import Audit, Conversation, Generation, Message, Quota, RollUp, UsageRecord, User
+from chat.models import Audit, Banner, Conversation, Feedback, Generation, Message, Quota, RollUp, UsageRecord, User
 
 DOMAIN = "demo.invalid"
 PASSWORD = "try this demo"
 MODELS = ("qwen3-4b-instruct", "qwen3-30b-a3b", "qwen2.5-coder-7b")
+MODEL_SHARES = (6, 3, 2)
+REVISIONS = ("41d7e66", "9f0c2ab")  # before and since the update
+UPDATED_AGO = timedelta(days=20)
+COMMENTS = ("The numbers were last year's.", "Half as long would do.", "It ignored my table.")
 GROUPS = {
     "Research": ("Amara Okafor", "Björn Lund", "Chen Wei", "Dilara Kaya", "Emil Novák"),
     "Support": ("Fatima Haddad", "Grace Kim", "Hugo Martin", "Ines Silva"),
@@ -66,11 +70,13 @@ class Command(BaseCommand):
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL statement_timeout = 0")
             people = _people()
-            for person in people[::2]:
-                for question, answer in chance.sample(CHATS, 3):
-                    _chat(person, question, answer, timezone.now() - timedelta(days=chance.random() * days / 2))
+            for person in filter(lambda person: person.is_active, people[:-1]):
+                for question, answer in CHATS:
+                    reply = _chat(person, question, answer, chance.random() * days / 2, chance)
+                    _vote(reply, chance)
             UsageRecord.objects.bulk_create(_history(people, days, chance), batch_size=2000)
             _quotas()
+            _banners()
             Audit.enter(None, "demo.filled", days=days)
         RollUp.go_on()
         self.stdout.write(f"{len(people)} people at {DOMAIN}, all with the password “{PASSWORD}”.")
@@ -98,8 +104,9 @@ def _people() -> list[User]:
     return people
 
 
-def _chat(person: User, question: str, answer: str, at: datetime) -> None:
-    """A finished chat of one turn, as if it had been written at that time."""
+def _chat(person: User, question: str, answer: str, days_ago: float, chance: random.Random) -> Message:
+    """The reply of a finished chat of one turn, as if it had been written at that time."""
+    at = timezone.now() - timedelta(days=days_ago)
     conversation = Conversation.objects.create(owner=person, title=question[:60], created_at=at, last_active_at=at)
     asked = Message.objects.create(
         conversation=conversation, role=Message.Role.USER, text=question, html=markdown.render(question), created_at=at
@@ -119,10 +126,45 @@ def _chat(person: User, question: str, answer: str, at: datetime) -> None:
         status=Generation.Status.COMPLETED,
         finish_reason="stop",
         attempt=1,
-        model=MODELS[0],
+        model=chance.choices(MODELS, MODEL_SHARES)[0],
+        revision=REVISIONS[timezone.now() - at < UPDATED_AGO],
         ended_at=at,
     )
     Conversation.objects.filter(id=conversation.id).update(active_leaf=reply)
+    return reply
+
+
+def _vote(reply: Message, chance: random.Random) -> None:
+    """Two of three replies have a thumb; more are up since the update."""
+    if chance.random() > 0.66:
+        return
+    is_new = timezone.now() - reply.created_at < UPDATED_AGO
+    is_up = chance.random() < (0.85 if is_new else 0.6)
+    Feedback.objects.create(
+        message=reply,
+        value=Feedback.Value.UP if is_up else Feedback.Value.DOWN,
+        reasons=[] if is_up else chance.sample(Feedback.Reason.values, chance.randint(1, 2)),
+        comment="" if is_up or chance.random() < 0.5 else chance.choice(COMMENTS),
+        created_at=min(timezone.now(), reply.created_at + timedelta(minutes=chance.randint(1, 30))),
+    )
+
+
+def _banners() -> None:
+    """One that everybody can dismiss, one for those who look after the server, and one that is over."""
+    now, day = timezone.now(), timedelta(days=1)
+    Banner.objects.create(text="New: presets and prompts for the whole team, in the settings.", ends_at=now + 30 * day)
+    Banner.objects.create(
+        level=Banner.Level.WARNING,
+        audience=Banner.Audience.ADMINS,
+        text="The licence of the backup ends this month.",
+        ends_at=now + 10 * day,
+    )
+    Banner.objects.create(
+        level=Banner.Level.ERROR,
+        text="The large model is out of order. Choose another one.",
+        starts_at=now - 21 * day,
+        ends_at=now - 20 * day,
+    )
 
 
 def _history(people: list[User], days: int, chance: random.Random) -> Iterator[UsageRecord]:
@@ -148,7 +190,7 @@ def _record(person: User, at: datetime, chance: random.Random) -> UsageRecord:
         generation_id=uuid4(),
         user=person,
         user_pseudonym=person.id,
-        model=chance.choices(MODELS, (6, 3, 2))[0],
+        model=chance.choices(MODELS, MODEL_SHARES)[0],
         source=chance.choices(UsageRecord.Source.values, (9, 1))[0],
         prompt_tokens=prompt,
         cached_tokens=int(prompt * chance.random() * 0.7),
