@@ -19,6 +19,8 @@ SENTENCES = (
     gettext_noop("The message has {} tokens, the model takes at most {}."),
     gettext_noop("The model stopped without an end."),
     gettext_noop("A rule of this server ended this reply."),
+    gettext_noop("This reply does not pass the check of this server, so it is not shown."),
+    gettext_noop("This reply could not be checked, so it is not shown."),
     gettext_noop("The worker that wrote this reply stopped unexpectedly. What it had written is kept."),
 )
 

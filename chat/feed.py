@@ -8,7 +8,7 @@ from typing import Any
 
 from chat.markdown import BlockRenderer, in_language
 from chat.reply_stream import START, Cursor
-from chat.stages import READING, Stage, reading
+from chat.stages import HELD, READING, Stage, reading
 
 Frame = dict[str, Any]
 Push = Callable[[Frame], int]
@@ -36,6 +36,7 @@ class Feed:
         self.cursor = after
         self.stage: Stage | None
         self._prompt_tokens = 0
+        self._is_held = False
         self.heard_at = time.monotonic()
         self.viewers: set[Viewer] = set()
         self.is_dirty = False
@@ -65,22 +66,25 @@ class Feed:
             self.is_dirty = True
         elif kind == "stage":
             stage, _, number = data.partition(" ")
-            self._prompt_tokens = int(number) if stage == "reading" and number else 0
+            self._prompt_tokens = int(number) if stage in {"reading", "held"} and number else 0
+            self._is_held = stage == "held"
         elif kind == "end":
             self.status = data
 
     @property
-    def is_reading_long(self) -> bool:
-        """Whether nothing is told yet but how long the prompt is, and that takes a while."""
-        return self.cursor.n == 1 and self._prompt_tokens >= self.LONG_PROMPT_TOKENS
+    def takes_long(self) -> bool:
+        """Whether nothing is told yet but that the first word takes a while: a long prompt, or a reply held back."""
+        return self.cursor.n == 1 and (self._is_held or self._prompt_tokens >= self.LONG_PROMPT_TOKENS)
 
-    def with_length(self, stage: Stage) -> Stage:
-        """A stage as Postgres knows it, with the length of the prompt while that is read."""
-        return reading(self._prompt_tokens) if stage == READING else stage
+    def in_detail(self, stage: Stage) -> Stage:
+        """A stage as Postgres knows it, with what only the worker knows: the prompt's length, that all is held back."""
+        if stage != READING:
+            return stage
+        return HELD if self._is_held else reading(self._prompt_tokens)
 
     def tell(self, stage: Stage, *viewers: Viewer) -> None:
         """Tell those who watch, or only these, what happens before the first word."""
-        self.stage = self.with_length(stage)
+        self.stage = self.in_detail(stage)
         for viewer in viewers or tuple(self.viewers):
             viewer.push(self.stage.frame(self.generation_id, viewer.language))
 

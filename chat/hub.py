@@ -152,7 +152,7 @@ class Hub:
                     self._show(feed)
                 elif feed.is_dirty:
                     self._due.set()
-                elif feed.is_reading_long:
+                elif feed.takes_long:
                     feed.tell(READING)
         if ended:
             await self.end(*ended)
@@ -228,7 +228,7 @@ class Hub:
         stages_now = await db(stages, [UUID(feed.generation_id) for feed in feeds])
         ended: list[Feed] = []
         for feed in feeds:
-            stage = feed.with_length(stages_now.get(UUID(feed.generation_id), GONE))
+            stage = feed.in_detail(stages_now.get(UUID(feed.generation_id), GONE))
             feed.heard_at = time.monotonic()
             if stage.is_over:
                 feed.status = stage.status

@@ -1,5 +1,8 @@
-"""The check of messages by a model, where the operator names a server for it: one that answers as OpenAI's
-moderation API does, `POST {"input": text}` with `{"results": [{"flagged": bool, "categories": {name: bool}}]}`."""
+"""The check of messages and replies by a model, where the operator names a server for it.
+
+It answers as OpenAI's moderation API does, `POST {"input": text}` with `{"results": [{"flagged": bool, "categories":
+{name: bool}}]}`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ log = structlog.get_logger()
 def flagged(text: str) -> list[str] | None:
     """For what a text was flagged, in the model's words, or None when it was not.
 
-    Raises Refused when the model does not say: what could not be checked is not sent.
+    Raises Refused when the model does not say: what could not be checked is neither sent nor shown.
     """
     headers = {"Content-Type": "application/json"}
     if settings.MODERATION_KEY:

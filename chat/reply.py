@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -12,6 +12,7 @@ import structlog
 from django.conf import settings
 
 from chat.database import AWAY, borrowed
+from chat.held import Held
 from chat.models import Generation, ModerationRule, UsageRecord
 from chat.models.again import SAMPLED_BY
 from chat.moderation import Moderated
@@ -82,7 +83,8 @@ class RunningReply:
 
     def _tell_beginning(self, prompt_tokens: int) -> None:
         """What a continued reply has already is told first: its readers get all of it from this attempt."""
-        self._writer.tell(self._stream, "stage", f"reading {prompt_tokens}")
+        stage = "held" if settings.MODERATES_REPLIES else "reading"
+        self._writer.tell(self._stream, "stage", f"{stage} {prompt_tokens}")
         if self._prefix.reasoning:
             self._writer.tell(self._stream, "reasoning", self._prefix.reasoning)
         if self._prefix.text:
@@ -123,7 +125,9 @@ class RunningReply:
         assert self._run
         finished = Finished("error", failure=Failure("engine", "The model stopped without an end.", is_retryable=True))
         moderated = Moderated(self._run, self._rules) if self._rules else None
-        for event in moderated or self._run:
+        events = self._timed(moderated or self._run)
+        held = Held(events, self._prefix) if settings.MODERATES_REPLIES else None
+        for event in held or events:
             if isinstance(event, Finished):
                 finished = event
             else:
@@ -132,17 +136,30 @@ class RunningReply:
         status = self._store(finished)
         if moderated and moderated.found:
             self._note(moderated.found)
+        if held and held.categories is not None:
+            self._note([ModerationRule.of_model()], categories=", ".join(held.categories))
         if status and status != Generation.Status.QUEUED:
             self._writer.tell(self._stream, "end", status)
         else:
             self._writer.leave(self._stream)
 
-    def _note(self, found: Iterable[ModerationRule]) -> None:
+    def _timed(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The same events; how long the thinking takes is measured as they come, whenever they may be told."""
+        for event in events:
+            if isinstance(event, ReasoningDelta):
+                self._reasoning_at = self._reasoning_at or time.monotonic()
+            elif isinstance(event, TextDelta):
+                self._note_reasoning_end()
+            yield event
+
+    def _note(self, found: Iterable[ModerationRule], **details: str) -> None:
         """Say in the audit log what the rules did."""
         generation = self.generation
         try:
             with borrowed():
-                ModerationRule.note(found, generation.requested_by_id, "reply", generation=str(generation.id))
+                ModerationRule.note(
+                    found, generation.requested_by_id, "reply", generation=str(generation.id), **details
+                )
         except AWAY as error:
             log.error("reply.moderation_unnoted", generation=str(generation.id), error=type(error).__name__)
 
@@ -157,12 +174,10 @@ class RunningReply:
         if isinstance(event, Started):
             self._started = event
         elif isinstance(event, ReasoningDelta):
-            self._reasoning_at = self._reasoning_at or time.monotonic()
             self._told.reasoning += event.text
             self._told.num_reasoning_tokens = event.num_tokens
             self._tell_text("reasoning", event)
         elif isinstance(event, TextDelta):
-            self._note_reasoning_end()
             self._told.text += event.text
             self._tell_text("text", event)
 

@@ -50,6 +50,7 @@ class Stage:
 
 GONE = Stage("stopped", "gone", "")
 READING = Stage("running", "reading", _("Reading your message"))
+HELD = Stage("running", "held", _("Writing. The reply is checked before it is shown"))
 LOADING = Stage("queued", "loading", _("The model is loading"))
 MOVING = Stage("queued", "moving", _("Moving to another worker"))
 

@@ -103,11 +103,14 @@ LEAST_SHARE = env_number("QWENWEB_LEAST_SHARE", 0.1, least=0)
 if LEASE_S < 2 * HEARTBEAT_S:
     raise ImproperlyConfigured("QWENWEB_LEASE_S must be at least twice QWENWEB_HEARTBEAT_S.")
 
-# A model that looks at each message before it is sent; empty: none does.
+# A model that looks at each message before it is sent, and may look at each reply before it is shown; empty: none does.
 MODERATION_URL = env("QWENWEB_MODERATION_URL")
 MODERATION_KEY = env("QWENWEB_MODERATION_KEY")
 if MODERATION_URL and not MODERATION_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured(f"QWENWEB_MODERATION_URL must be a web address, not “{MODERATION_URL}”.")
+MODERATES_REPLIES = env_bool("QWENWEB_MODERATION_REPLIES", default=False)
+if MODERATES_REPLIES and not MODERATION_URL:
+    raise ImproperlyConfigured("QWENWEB_MODERATION_REPLIES needs QWENWEB_MODERATION_URL: the server that checks them.")
 HAS_PUBLIC_LINKS = env_bool("QWENWEB_PUBLIC_LINKS", default=False)
 LINK_DAYS = int(env_number("QWENWEB_LINK_DAYS", 90, least=1))
 # Nobody, anybody, anybody whom an administrator then lets in, or the owners of addresses in these domains.

@@ -17,6 +17,7 @@ SETTINGS = Path(__file__).resolve().parent.parent / "qwenweb" / "settings.py"
         ({"QWENWEB_SECOND_FACTOR": "always"}, "must be optional, admins or everybody, not “always”"),
         ({"QWENWEB_OIDC_ISSUER": "http://login.example.org"}, "must be an address with https://"),
         ({"QWENWEB_OIDC_ISSUER": "https://login.example.org"}, "needs QWENWEB_OIDC_CLIENT_ID"),
+        ({"QWENWEB_MODERATION_REPLIES": "true"}, "needs QWENWEB_MODERATION_URL"),
         ({"QWENWEB_OIDC_JOIN": "perhaps"}, "must be true or false, not “perhaps”"),
     ],
 )

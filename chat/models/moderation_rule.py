@@ -88,9 +88,13 @@ class ModerationRule(Seldom):
         """Raise Refused for a message that the model of the setting flags, or says nothing about."""
         categories = model_check.flagged(text)
         if categories is not None:
-            unsaved = cls(name="model", action=cls.Action.REFUSE)
-            cls.note([unsaved], author_id, "message", categories=", ".join(categories))
+            cls.note([cls.of_model()], author_id, "message", categories=", ".join(categories))
             raise Refused(gettext("This message does not pass the check of this server. Change it and try again."))
+
+    @classmethod
+    def of_model(cls) -> Self:
+        """What the model's check is called in the audit log, beside the rules."""
+        return cls(name="model", action=cls.Action.REFUSE)
 
     def _refuse(self) -> NoReturn:
         words = gettext(

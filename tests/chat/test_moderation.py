@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +20,7 @@ from chat.worker import InferenceWorker
 from inference.contract import Event, Finished, ReasoningDelta, TextDelta
 from tests.chat.people import auditor, signed_in
 from tests.chat.test_models import ended, send
-from tests.conftest import World
+from tests.conftest import World, wait_for
 
 Action, Side = ModerationRule.Action, ModerationRule.Side
 
@@ -75,14 +76,15 @@ def test_a_message_is_refused_changed_or_noted_before_it_is_sent(world: World) -
 
 @pytest.fixture
 def checker(settings: Any) -> Iterator[dict[str, Any]]:
-    """A server with a model that flags what has the word `poison` in it; what it was asked, what it shall answer."""
+    """A server with a model that flags what has the word `poison` in it, unless it is a script for the engine; what it
+    was asked, what it shall answer."""
     known: dict[str, Any] = {"asked": [], "answer": None}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             known["asked"].append((body["input"], self.headers["Authorization"]))
-            is_bad = "poison" in body["input"]
+            is_bad = "poison" in body["input"] and not body["input"].startswith("[[")
             result = {"flagged": is_bad, "categories": {"violence": is_bad, "other": False}}
             self.send_response(200)
             self.end_headers()
@@ -157,6 +159,70 @@ def test_a_reply_is_changed_or_ended_before_anybody_sees_it(world: World, worker
     assert Audit.objects.filter(details__generation=str(refused.id)).exists()
     send(client, "[[text=plain and short]]")
     assert ended(world.owner).message.text == "plain and short", "all of it, the held back end too"
+
+
+def told_of(generation: Generation) -> list[tuple[str, str]]:
+    """All that was told of a reply, its end included, which comes a moment after Postgres knows of it."""
+
+    def told() -> list[tuple[str, str]] | None:
+        entries = [(kind, data) for _, kind, data in reply_stream.entries(valkey.client(), generation.id)]
+        return entries if entries[-1][0] == "end" else None
+
+    found: list[tuple[str, str]] = wait_for(told)
+    return found
+
+
+def test_a_reply_is_shown_whole_once_a_model_has_looked_at_it_where_the_operator_wants_that(
+    world: World, worker: InferenceWorker, checker: dict[str, Any], settings: Any
+) -> None:
+    settings.MODERATES_REPLIES = True
+    rule("Card", r"\d{4}-\d{4}", Action.REPLACE, Side.REPLIES, replacement="#")
+    client = signed_in(world.owner)
+    send(client, "[[reasoning=4;tokens=6;text=One two 4111-1111 four.]]")
+    made = ended(world.owner)
+    (first, length), thought, said, end = told_of(made)
+    assert (first, length.split()[0], end) == ("stage", "held", ("end", "completed"))
+    assert (thought, said) == (("reasoning", made.message.reasoning), ("text", "One two # four."))
+    assert made.message.reasoning
+    assert checker["asked"][-1][0] == f"{made.message.reasoning}\n\nOne two # four.", "after the rules"
+
+    send(client, "[[text=how to poison]]")
+    flagged = ended(world.owner)
+    assert (flagged.status, flagged.message.text) == ("failed", "")
+    assert [kind for kind, _ in told_of(flagged)] == ["stage", "end"]
+    page = client.get(f"/c/{flagged.message.conversation_id}").content.decode()
+    assert "This reply does not pass the check of this server" in page
+    line = Audit.objects.get(act="moderation.refuse")
+    about = {"rule": "model", "where": "reply", "categories": "violence", "generation": str(flagged.id)}
+    assert (line.object_name, line.details) == ("olga@example.org", about)
+
+
+def test_a_reply_that_was_not_looked_at_is_not_shown_and_one_that_is_stopped_is_shown_as_far_as_it_is(
+    world: World, worker: InferenceWorker, checker: dict[str, Any], settings: Any
+) -> None:
+    settings.MODERATES_REPLIES = True
+    client = signed_in(world.owner)
+    send(client, "[[tokens=300;rate=150]]")
+    wait_for(Generation.objects.running().exists)
+    time.sleep(0.4)  # nothing of it is told that could be waited for
+    open_ = Generation.objects.get()
+    client.post(f"/generations/{open_.id}/cancellation/")
+    stopped = ended(world.owner)
+    assert (stopped.status, shown_of(stopped)) == ("stopped", stopped.message.text)
+    assert stopped.message.text
+
+    known = len(checker["asked"])
+    client.post(f"/generations/{open_.id}/continuation/")
+    whole = ended(world.owner).message.text
+    assert whole.startswith(stopped.message.text)
+    assert [text for text, _ in checker["asked"][known:]] == [whole.strip()], "with what it goes on from"
+
+    send(client, "[[rate=20;text=a fine answer]]")
+    checker["answer"] = b"nonsense"
+    lost = ended(world.owner)
+    assert (lost.status, lost.message.text) == ("failed", "")
+    page = client.get(f"/c/{lost.message.conversation_id}").content.decode()
+    assert "could not be checked, so it is not shown" in page
 
 
 class Said:

@@ -201,6 +201,19 @@ async def test_S2_who_waits_for_a_long_prompt_is_told_its_length(world: World, w
     assert told[-1]["prompt_tokens"] == number
 
 
+async def test_S2_who_waits_for_a_reply_that_is_checked_first_is_told_so(
+    world: World, worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "MODERATES_REPLIES", True)
+    monkeypatch.setattr("chat.model_check.flagged", lambda text: None)
+    turn = await db(ask, world.owner, "[[tokens=8;rate=20]] Hello")
+    async with page(world.owner) as socket:
+        await follow(socket, turn.generation)
+        *told, blocks = await frames_until(socket, "reply.blocks")
+        assert told[-1]["text"] == "Writing. The reply is checked before it is shown"
+        assert drawn([blocks, *await frames_until(socket, "reply.end")])
+
+
 async def test_I7_nobody_follows_a_reply_of_somebody_else(world: World, worker: InferenceWorker) -> None:
     turn = await db(ask, world.owner, "[[tokens=20;rate=100]] Hello")
     for stranger in (world.team_mate, world.outsider, world.admin):
