@@ -18,12 +18,12 @@ from chat.models import (
     GlassBreak,
     Import,
     Message,
-    Preset,
     Prompt,
     ShareLink,
     ShareRevision,
     User,
 )
+from chat.models.library import LibraryItem
 from chat.models.share_link import ShareLinkQuerySet
 
 TICKET_S = 60
@@ -32,6 +32,7 @@ _signer = TimestampSigner(salt="chat.access.ticket")
 _watch_signer = TimestampSigner(salt="chat.access.watch")
 
 Found = TypeVar("Found", bound=Model)
+Item = TypeVar("Item", bound=LibraryItem)
 
 
 def conversations(user: User) -> QuerySet[Conversation]:
@@ -54,28 +55,18 @@ def folder(user: User, folder_id: UUID) -> Folder:
     return _only(Folder.objects.filter(owner=user, id=folder_id))
 
 
-def presets(user: User) -> QuerySet[Preset]:
-    """Their own, and those for everybody."""
-    return Preset.used_by(user)
+def library(user: User, kind: type[Item]) -> QuerySet[Item]:
+    """The presets, or prompts, of their own, and those for everybody."""
+    return kind.used_by(user)
 
 
-def kept_preset(user: User, preset_id: UUID) -> Preset:
+def kept_item(user: User, kind: type[Item], item_id: UUID) -> Item:
     """One that they may change."""
-    return _only(Preset.kept_by(user).filter(id=preset_id))
-
-
-def prompts(user: User) -> QuerySet[Prompt]:
-    """Their own, and those for everybody."""
-    return Prompt.used_by(user)
+    return _only(kind.kept_by(user).filter(id=item_id))
 
 
 def prompt(user: User, prompt_id: UUID) -> Prompt:
     return _only(Prompt.used_by(user).filter(id=prompt_id))
-
-
-def kept_prompt(user: User, prompt_id: UUID) -> Prompt:
-    """One that they may change."""
-    return _only(Prompt.kept_by(user).filter(id=prompt_id))
 
 
 def chat_import(user: User, import_id: UUID) -> Import:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -18,6 +18,7 @@ from chat.text import clean_text
 class LibraryForm(forms.ModelForm):  # type: ignore[type-arg]
     """An item of somebody's own; administrators say besides whether it is for everybody."""
 
+    kind: ClassVar[type[LibraryItem]]
     instance: LibraryItem
     is_for_all = forms.BooleanField(label=_("For everybody"), required=False)
 
@@ -43,6 +44,7 @@ class LibraryForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class PresetForm(LibraryForm):
+    kind = Preset
     MORE = ("enable_thinking", "thinking_budget", "temperature", "top_p", "max_tokens")
 
     model = forms.ChoiceField(label=_("Model"), required=False)
@@ -101,6 +103,8 @@ class PresetForm(LibraryForm):
 
 
 class PromptForm(LibraryForm):
+    kind = Prompt
+
     class Meta:
         model = Prompt
         fields = ("name", "text")

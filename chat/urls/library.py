@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import URLPattern, path
 
+from chat.library_form import LibraryForm, PresetForm, PromptForm
 from chat.views import library, prompts
 
+
+def _kept(form: type[LibraryForm]) -> list[URLPattern]:
+    """The pages on which the items of one kind are kept."""
+    kind, known = form.kind.KIND, {"form": form}
+    at = f"settings/{kind}s/"
+    return [
+        path(at, library.items, known, name=f"{kind}s"),
+        path(f"{at}new/", library.item_create, known, name=f"{kind}_create"),
+        path(f"{at}<uuid:item_id>/", library.item_update, known, name=f"{kind}_update"),
+        path(f"{at}<uuid:item_id>/deletion/", library.item_delete, known, name=f"{kind}_delete"),
+    ]
+
+
 urlpatterns = [
-    path("settings/presets/", library.presets, name="presets"),
-    path("settings/presets/new/", library.preset_create, name="preset_create"),
-    path("settings/presets/<uuid:item_id>/", library.preset_update, name="preset_update"),
-    path("settings/presets/<uuid:item_id>/deletion/", library.preset_delete, name="preset_delete"),
-    path("settings/prompts/", library.prompts, name="prompts"),
-    path("settings/prompts/new/", library.prompt_create, name="prompt_create"),
-    path("settings/prompts/<uuid:item_id>/", library.prompt_update, name="prompt_update"),
-    path("settings/prompts/<uuid:item_id>/deletion/", library.prompt_delete, name="prompt_delete"),
+    *_kept(PresetForm),
+    *_kept(PromptForm),
     path("prompts/", prompts.choices, name="prompt_choices"),
     path("prompts/<uuid:item_id>/", prompts.filling, name="prompt_filling"),
 ]

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from chat import access
 from chat.forms import AnotherReplyForm, MessageForm, ReplyForm
-from chat.models import Conversation, Message, Refused, Turn
+from chat.models import Conversation, Message, Preset, Refused, Turn
 from chat.views.pages import page, placed
 from chat.views.signed_in import Request, signed_in
 
@@ -75,7 +75,7 @@ def asked(request: Request, form: ReplyForm) -> dict[str, Any]:
     """What is asked of the model, as fields of a generation; of a preset the page sends no more than which it is."""
     if form.preset_id is None:
         return form.how
-    preset = access.presets(request.user).filter(id=form.preset_id).first()
+    preset = access.library(request.user, Preset).filter(id=form.preset_id).first()
     if preset is None:
         raise Refused(_("This preset is gone. Choose another one, or a model."))
     return {**form.how, **preset.how}

@@ -74,7 +74,7 @@ def model(request: Request) -> HttpResponse:
 def model_status(user: User, last: Generation | None, chosen: str = "") -> ModelStatus:
     """What a person may choose from: with this chosen, or else set as the reply `last` was asked for."""
     offers = Worker.offers(user.id)
-    presets = [_option(preset, offers) for preset in access.presets(user)]
+    presets = [_option(preset, offers) for preset in access.library(user, Preset)]
     names = {offer.name for offer in offers}
     name = next((offer.base for offer in offers if offer.is_online), settings.MODEL.rpartition("/")[2])
     if len({offer.base for offer in offers}) > 1:

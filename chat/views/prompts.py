@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from chat import access
+from chat.models import Prompt
 from chat.views.signed_in import Request, signed_in
 
 
@@ -18,7 +19,7 @@ def choices(request: Request) -> HttpResponse:
     """The options of the menu: only a script has a use for them."""
     if not request.htmx:
         return redirect("prompts")
-    return render(request, "chat/_prompt_choices.html", {"prompts": access.prompts(request.user)})
+    return render(request, "chat/_prompt_choices.html", {"prompts": access.library(request.user, Prompt)})
 
 
 @require_safe
