@@ -104,5 +104,16 @@ def test_every_frame_of_the_socket_is_explained() -> None:
     assert {name for name in sent if f'"{name}"' not in text} == {"session.check", "reply.over"}, "hints, no frames"
 
 
+def test_every_incident_of_others_has_tests_that_exist() -> None:
+    rows = re.findall(r"(?m)^\| (\d+) \|(.*)\|$", (ROOT / "docs" / "incidents.md").read_text())
+    assert [int(number) for number, _ in rows] == list(range(1, 44))
+    tests = {
+        name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    for number, row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named and set(named) <= tests, f"{number}: {set(named) - tests}"
+
+
 def test_changes_have_a_part_for_what_comes_next() -> None:
     assert re.search(r"(?m)^## Unreleased$", (ROOT / "CHANGELOG.md").read_text())

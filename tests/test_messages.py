@@ -12,7 +12,7 @@ from babel.messages.catalog import Catalog
 from django.conf import settings
 from django.utils import translation
 
-from chat import failures
+from chat import failures, held
 from inference import run
 from inference.contract import Failure
 from qwenweb.messages import LOCALE, ROOT, collected, compiled, read, untranslated, written
@@ -106,7 +106,8 @@ def test_scripts_take_their_sentences_from_the_page() -> None:
 
 
 def test_what_engines_say_of_failures_is_known() -> None:
-    said = [failure.message for failure in vars(run).values() if isinstance(failure, Failure)]
+    parts = [*vars(run).values(), *vars(held).values()]
+    said = [failure.message for failure in parts if isinstance(failure, Failure)]
     assert len(said) > 3
     with translation.override("zh-hans"):
         for sentence in [*said, run.too_long(1004, 75).message]:

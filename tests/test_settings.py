@@ -14,6 +14,10 @@ SETTINGS = Path(__file__).resolve().parent.parent / "qwenweb" / "settings.py"
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"QWENWEB_SECRET_KEY": "short"}, "too weak"),
+        ({"QWENWEB_SECRET_KEY": "t0p-s3cr3t" * 2}, "too weak"),
+        ({"QWENWEB_SECRET_KEY": "a" * 60}, "too weak"),
+        ({"QWENWEB_SECRET_KEY": ""}, "There is no secret key"),
         ({"QWENWEB_SECOND_FACTOR": "always"}, "must be optional, admins or everybody, not “always”"),
         ({"QWENWEB_OIDC_ISSUER": "http://login.example.org"}, "must be an address with https://"),
         ({"QWENWEB_OIDC_ISSUER": "https://login.example.org"}, "needs QWENWEB_OIDC_CLIENT_ID"),

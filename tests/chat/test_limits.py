@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
 from chat import valkey
 from chat.cache import SharedCache
 from chat.models import User
+from qwenweb.celery import app as celery
 from tests.conftest import PASSWORD, World
 
 IN_ANOTHER_PROCESS = """
@@ -67,3 +71,24 @@ def test_without_valkey_people_sign_in_and_this_process_counts_alone(world: Worl
     fail_here(world.owner)
     assert "Too many failed login attempts" in sign_in(world.owner)
     assert sign_in(world.team_mate) == "/"
+
+
+def test_what_lies_in_the_stores_is_never_run(world: World) -> None:
+    cache.set("key", {"a": [1, 2.5, True, "é"]})
+    assert cache.get("key") == {"a": [1, 2.5, True, "é"]}
+    [stored] = valkey.client().scan_iter("cache:*key")
+    assert json.loads(str(valkey.client().get(stored))) == cache.get("key")
+    with pytest.raises(TypeError):
+        cache.set("key", os.getcwd)
+    assert (celery.conf.accept_content, celery.conf.task_serializer) == (["json"], "json")
+
+
+def test_neither_sign_in_nor_a_reset_tells_who_has_an_account(world: World) -> None:
+    known, unknown = world.owner.email, "nobody@example.org"
+    for address, field in (("/accounts/login/", "login"), ("/accounts/password/reset/", "email")):
+        answers = []
+        for email in (known, unknown):
+            answer = Client().post(address, {field: email, "password": "not the right one"})
+            page = re.sub(r'(csrfmiddlewaretoken" value="|nonce=")[^"]*', "", answer.content.decode())
+            answers.append((answer.status_code, answer.get("Location"), page.replace(email, "")))
+        assert answers[0] == answers[1], address

@@ -165,7 +165,7 @@ def told_of(generation: Generation) -> list[tuple[str, str]]:
     """All that was told of a reply, its end included, which comes a moment after Postgres knows of it."""
 
     def told() -> list[tuple[str, str]] | None:
-        entries = [(kind, data) for _, kind, data in reply_stream.entries(valkey.client(), generation.id)]
+        entries = [(str(kind), data) for _, kind, data in reply_stream.entries(valkey.client(), generation.id)]
         return entries if entries[-1][0] == "end" else None
 
     found: list[tuple[str, str]] = wait_for(told)

@@ -173,8 +173,6 @@ def test_A2_the_administration_fits_a_phone_and_axe_finds_nothing_serious_there(
         "/admin/chat/quota/",
     ):
         admin.goto(address)
-        if "workers" in address:
-            admin.screenshot(path="/tmp/ui2_workers.png")
         found += overflow(admin) + (violations(admin) if AXE.exists() else [])
     assert "\n".join(found) == ""
     # Where Django's scripts have styled something, axe reads its markup again, and the policy stops the style in that.

@@ -9,6 +9,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from .conftest import Open, watch
 from .steps import ask, reply, say, wait_for_end
+from .test_accessible import AXE, violations
 
 Contexts = Callable[..., BrowserContext]
 
@@ -39,6 +40,11 @@ def test_P1_P2_a_chat_is_shared_opened_updated_and_revoked(
     dialog = share_dialog(page)
     choices = dialog.get_by_role("group", name="Who can open it")
     assert choices.get_by_role("radio").count() == 3
+    expect(dialog.get_by_text("2 messages are shared:")).to_be_visible()
+    expect(dialog.get_by_text(re.compile("This chat up to “.*”. What comes later is not shared."))).to_be_visible()
+    expect(dialog.get_by_role("checkbox", name=re.compile("Model: "))).to_be_checked()
+    expect(dialog.get_by_role("spinbutton", name="Ends after days")).to_have_value("30")
+    assert not AXE.exists() or violations(page) == []
     preview = dialog.locator("#share-preview")
     expect(preview).to_contain_text("█████")
     expect(preview).not_to_contain_text("olga@example.org")
@@ -63,8 +69,14 @@ def test_P1_P2_a_chat_is_shared_opened_updated_and_revoked(
     # Somebody from outside, without script and on a phone; a member.
     outsider = contexts(java_script_enabled=False, viewport={"width": 390, "height": 844}).new_page()
     assert outsider.goto(named) and outsider.get_by_role("heading", name="Not here").is_visible()
-    outsider.goto(public)
+    shown = outsider.goto(public)
+    assert shown and shown.headers["x-robots-tag"] == "noindex, nofollow, noarchive"
     expect(reply(outsider)).to_contain_text("Fine")
+    title = page.get_by_role("navigation", name="Chats").get_by_role("link", name=re.compile("Fine")).first
+    expect(outsider.get_by_role("heading", level=1)).to_have_text(title.inner_text())
+    about = outsider.get_by_role("banner").or_(outsider.locator(".shared__head"))
+    expect(about.get_by_role("time")).to_be_visible()
+    expect(about.get_by_text("scripted")).to_be_visible()
     expect(outsider.get_by_role("button", name="Copy")).to_have_count(0)
     assert outsider.evaluate("document.documentElement.scrollWidth") <= 390
     outsider.get_by_role("button", name="Continue in my account").click()
@@ -76,6 +88,7 @@ def test_P1_P2_a_chat_is_shared_opened_updated_and_revoked(
     expect(member.get_by_role("heading", name="Not here")).to_be_visible()
     member.goto(public)
     expect(member.locator("article")).to_have_count(2)
+    assert not AXE.exists() or violations(member) == []
     member.get_by_role("button", name="Continue in my account").click()
     expect(member).to_have_url(re.compile("/c/"))
     expect(reply(member)).to_contain_text("Fine")
@@ -95,6 +108,7 @@ def test_P1_P2_a_chat_is_shared_opened_updated_and_revoked(
     page.goto("/settings/links/")
     page.get_by_role("button", name="Revoke").first.click()
     expect(page.get_by_text("Revoked")).to_be_visible()
+    assert not AXE.exists() or violations(page) == []
     answer, unknown = outsider.goto(public), outsider.request.get("/s/never/")
     assert answer and (answer.status, answer.body()) == (404, unknown.body())
 
