@@ -51,6 +51,9 @@ ADMIN = Rule("out", "out", "out", "none", "inside")
 # Whose message is a reply.
 OF_REPLIES = {"feedback_update", "reasons_update", "preference_create", "reply_details", "repetition_create"}
 
+# Those that are tried by GET alone: a POST signs out, or wants what is not there.
+LOOKED_AT = {"account_logout", "logout", "account_confirm_email"}
+
 # By name. A new route gets a line here; a whole part of somebody else's code a prefix below.
 RULES: dict[str, Rule] = {
     "new_chat": SIGNED_IN,
@@ -245,22 +248,18 @@ def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None
     for route in routes():
         message = turn.reply if route.name in OF_REPLIES else turn.message
         address = route.address({**known, "message_id": message.id})
-        methods = ["get"] if "logout" in address else ["get", "post"]
-        for method in [each for each in methods if tried(clients["owner"], each, address) != 405]:
+        for method in ("get",) if route.name in LOOKED_AT else ("get", "post"):
             for actor, client in clients.items():
                 assert route.rule
                 expected, found = route.rule.expected(actor), _outcome(client, method, address)
-                if found != expected and not (expected == "inside" and found != "out"):
+                is_right = found in {expected, "closed"} or (expected == "inside" and found != "out")
+                if not is_right:
                     wrong.append((method, address, actor, expected, found))
     assert wrong == [], "\n".join(map(str, wrong))
 
 
-def tried(client: Client, method: str, address: str) -> int:
-    """The status of an answer; what the request changed is taken back."""
-    return int(_answer(client, method, address).status_code)
-
-
 def _answer(client: Client, method: str, address: str) -> Any:
+    """What is answered; what the request changed is taken back."""
     with transaction.atomic():
         answer = getattr(client, method)(address)
         transaction.set_rollback(True)
@@ -269,6 +268,8 @@ def _answer(client: Client, method: str, address: str) -> Any:
 
 def _outcome(client: Client, method: str, address: str) -> str:
     answer = _answer(client, method, address)
+    if answer.status_code == 405:
+        return "closed"  # to everybody who asks in this way
     if answer.status_code == 302 and "/login/?next=" in answer["Location"]:
         return "out"
     return "none" if answer.status_code in {403, 404} else "in"
