@@ -51,7 +51,7 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         is_of_domain = sociallogin.user.email.rpartition("@")[2] in settings.SIGNUP_DOMAINS
         is_welcome = bool(settings.IS_SIGNUP_OPEN) or (is_of_domain and _is_verified(sociallogin))
-        return is_welcome or _invitation(sociallogin) is not None
+        return is_welcome or INVITATION in sociallogin.state  # which is used up, or refused, as they are saved
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
         user = super().populate_user(request, sociallogin, data)
@@ -65,8 +65,10 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         user, save = sociallogin.user, partial(super().save_user, request, sociallogin, form)
         for address in sociallogin.email_addresses:
             address.verified = _is_verified(sociallogin)
-        if invitation := _invitation(sociallogin):
-            if not invitation.redeem(user, save):
+        if INVITATION in sociallogin.state:
+            invitation = _invitation(sociallogin)
+            # It was good a moment ago; by now somebody else may have used it.
+            if invitation is None or not invitation.redeem(user, save):
                 raise _invitation_gone(request)
             Audit.enter(user, "invitation.used", invitation, request, role=str(user.role), by=PROVIDER)
         else:
