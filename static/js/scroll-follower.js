@@ -1,23 +1,30 @@
 // @ts-check
 
 const LEAVE_PX = 3;
+const TAP_PX = 10; // so far a finger moves that only taps
 const REJOIN_PX = 24;
 const JUMP_SHOWN_PX = 200;
 const JUMP_HIDDEN_PX = 60;
+const UPWARD = new Set(["ArrowUp", "PageUp", "Home"]);
 
 /** Keeps a scrolling element at its end while text grows, until the reader scrolls up. */
 export class ScrollFollower {
   isFollowing = true;
   #last = 0;
   #lowest = 0;
+  #height = 0;
+  #touch = 0;
 
   /** @param {HTMLElement} element what scrolls @param {HTMLElement} jump the button that leads to the end */
   constructor(element, jump) {
     this.element = element;
     this.jump = jump;
     element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    // The wheel speaks before the scroll event does: text that comes in between must not pull the view back.
-    element.addEventListener("wheel", (event) => event.deltaY < -LEAVE_PX && this.#leave(), { passive: true });
+    // Wheel, finger and key speak before the scroll event does: text that comes in between must not pull the view back.
+    element.addEventListener("wheel", ({ deltaY }) => deltaY < -LEAVE_PX && this.#leave(), { passive: true });
+    element.addEventListener("touchstart", ({ touches }) => (this.#touch = topOf(touches)), { passive: true });
+    element.addEventListener("touchmove", (event) => this.#dragged(event), { passive: true });
+    element.addEventListener("keydown", (event) => this.#pressed(event));
     jump.addEventListener("click", () => this.toEnd(true));
   }
 
@@ -35,6 +42,8 @@ export class ScrollFollower {
 
   /** Text has grown. */
   grown() {
+    // A scrollbar moves the view before anything is heard of it; but so does a text that shrank.
+    if (this.isFollowing && this.element.scrollHeight >= this.#height) this.#scrolled();
     if (this.isFollowing) {
       this.element.scrollTop = this.element.scrollHeight;
       this.#settle();
@@ -44,10 +53,22 @@ export class ScrollFollower {
 
   #settle() {
     this.#last = this.#lowest = this.element.scrollTop;
+    this.#height = this.element.scrollHeight;
   }
 
   #leave() {
     if (this.element.scrollHeight > this.element.clientHeight + LEAVE_PX) this.isFollowing = false;
+  }
+
+  /** @param {TouchEvent} event */
+  #dragged({ touches }) {
+    if (topOf(touches) > this.#touch + TAP_PX) this.#leave();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pressed({ key, shiftKey, target }) {
+    const isUp = UPWARD.has(key) || (key === " " && shiftKey);
+    if (isUp && !(/** @type {Element} */ (target).closest("input, select, textarea, .menu"))) this.#leave();
   }
 
   #scrolled() {
@@ -66,4 +87,9 @@ export class ScrollFollower {
     if (distance > JUMP_SHOWN_PX) this.jump.hidden = false;
     else if (distance < JUMP_HIDDEN_PX) this.jump.hidden = true;
   }
+}
+
+/** @param {TouchList} touches */
+function topOf(touches) {
+  return touches[0]?.clientY ?? 0;
 }
