@@ -42,12 +42,13 @@ export class ScrollFollower {
 
   /** Text has grown. */
   grown() {
-    // A scrollbar moves the view before anything is heard of it; but so does a text that shrank.
-    if (this.isFollowing && this.element.scrollHeight >= this.#height) this.#scrolled();
+    // The view may have moved before anything is heard of it: that is held against the height from before.
+    if (this.element.scrollHeight >= this.#height) this.#look(this.#height);
     if (this.isFollowing) {
       this.element.scrollTop = this.element.scrollHeight;
       this.#settle();
     }
+    this.#height = this.element.scrollHeight;
     this.#offerJump();
   }
 
@@ -72,14 +73,21 @@ export class ScrollFollower {
   }
 
   #scrolled() {
-    const { scrollTop } = this.element;
-    const distance = this.distance;
+    this.#look(this.element.scrollHeight);
+    this.#offerJump();
+  }
+
+  /** Whether the reader left the end, or came back to it.
+   * @param {number} height of all there is to scroll
+   */
+  #look(height) {
+    const { scrollTop, clientHeight } = this.element;
+    const distance = height - clientHeight - scrollTop;
     // Text that shrank moves the view up too, but leaves it at the end.
     if (scrollTop < this.#lowest - LEAVE_PX && distance > LEAVE_PX) this.isFollowing = false;
-    else if (scrollTop > this.#last && distance <= REJOIN_PX) this.isFollowing = true;
+    else if (scrollTop > this.#last && Math.abs(distance) <= REJOIN_PX) this.isFollowing = true;
     this.#last = scrollTop;
     if (this.isFollowing) this.#lowest = Math.max(scrollTop, distance <= LEAVE_PX ? 0 : this.#lowest);
-    this.#offerJump();
   }
 
   #offerJump() {

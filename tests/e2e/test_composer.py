@@ -122,6 +122,30 @@ def test_C4_the_same_person_finds_the_draft_again(page: Page, stack: RunningStac
     expect(composer(page)).to_have_value("written for nothing?")
 
 
+def test_C4_what_is_typed_into_the_form_of_a_prompt_survives_a_lost_network_and_an_expired_login(
+    page: Page, stack: RunningStack, session_key: str
+) -> None:
+    page.goto("/settings/prompts/new/")
+    page.get_by_role("textbox", name="Title").fill("Long work")
+    text = page.get_by_role("textbox", name="Text")
+    text.fill("Hours of thought")
+    save = page.get_by_role("button", name="Save")
+    page.context.set_offline(True)
+    save.click()
+    expect(page.get_by_role("alert").filter(has_text="did not reach the server")).to_be_visible()
+    page.context.set_offline(False)
+    page.context.clear_cookies(name="session")
+    save.click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    page.context.add_cookies([{"name": "session", "value": session_key, "url": stack.url}])
+    page.evaluate("location.assign('/settings/prompts/new/')")
+    expect(text).to_have_value("Hours of thought")
+    save.click()
+    expect(page.get_by_text("Long work")).to_be_visible()
+    page.get_by_role("link", name="New prompt").click()
+    expect(text).to_have_value("")
+
+
 def test_C7_send_becomes_stop_and_what_is_sent_meanwhile_is_queued_and_kept(page: Page) -> None:
     place = page.get_by_role("button", name="Send").bounding_box()
     send(page, "[[tokens=2000;rate=50]]")
