@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from tests.conftest import wait_for
+
 from .conftest import Open
 from .steps import composer, say
 
@@ -19,8 +21,30 @@ KEPT = """async () => {
 }"""
 
 
+# As on phones, where a page itself can make none; and nobody looks.
+LOOK_AWAY = """() => {
+    localStorage.setItem("setting:notify", "on");
+    window.Notification = class { static permission = "granted"; constructor() { throw new TypeError(); } };
+    Object.defineProperty(document, "hidden", { value: true, configurable: true });
+}"""
+NOTES = """async () => {
+    const worker = await navigator.serviceWorker.ready;
+    return (await worker.getNotifications()).map(({ body, data }) => [body, data]);
+}"""
+
+
 def says_so(page: Page) -> None:
     expect(page.get_by_role("heading", name="The server cannot be reached")).to_be_visible()
+
+
+def test_S7_the_service_worker_notifies_where_a_page_cannot(open_page: Open) -> None:
+    page = open_page(service_workers="allow", permissions=["notifications"])
+    page.evaluate(IS_KEPT)
+    page.evaluate(LOOK_AWAY)
+    say(page, "Done.")
+    wait_for(
+        lambda: page.evaluate(NOTES) == [["Reply finished", page.url.removeprefix(page.evaluate("location.origin"))]]
+    )
 
 
 def test_S6_C4_without_a_server_the_page_says_so_and_goes_on_with_the_draft_when_it_is_back(open_page: Open) -> None:
