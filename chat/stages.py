@@ -86,8 +86,21 @@ def _queued(ids: list[UUID]) -> dict[UUID, Stage]:
     moving = set(Generation.moving().filter(id__in=ids).values_list("id", flat=True))
     places = queue.places(ids)
     queue.note_expected(places)
-    waiting = {id_: replace(reason, num_ahead=place[0], expected_s=place[1]) for id_, place in places.items()}
+    waiting = {id_: _waiting_at(place, reason) for id_, place in places.items()}
     return {id_: MOVING if id_ in moving else stage for id_, stage in waiting.items()}
+
+
+def _waiting_at(place: queue.Place, reason: Stage) -> Stage:
+    """The stage of a reply that waits for those before it, too."""
+    text = reason.text
+    if place.num_ahead:
+        words = ngettext_lazy(
+            "Waiting for a free place, {number} reply before this one",
+            "Waiting for a free place, {number} replies before this one",
+            place.num_ahead,
+        )
+        text = format_lazy(words, number=f"{place.num_ahead:,}")
+    return replace(reason, text=text, num_ahead=place.num_ahead, expected_s=place.expected_s)
 
 
 def obstacle() -> Stage | None:

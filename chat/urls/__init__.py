@@ -19,6 +19,7 @@ from chat.views import (
     messages,
     model,
     notices,
+    offline,
     pages,
     settings,
     setup,
@@ -85,6 +86,8 @@ urlpatterns = [
         notices.glass_break_acknowledge,
         name="glass_break_acknowledge",
     ),
+    path("offline/", offline.offline, name="offline"),
+    path("worker.js", offline.worker, name="worker"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

@@ -21,6 +21,7 @@ import "./popover-menu.js";
 import "./shared-address.js";
 import "./setting-switch.js";
 import "./hidden-tab.js";
+import "./offline.js";
 import "./viewport.js";
 import "./drawer-swipe.js";
 import "./trouble.js";

@@ -94,16 +94,10 @@ class ChatSidebar extends HTMLElement {
     htmx.ajax("GET", `/chats/?size=${size}`, { target: "#chats", swap: "innerHTML" });
   }
 
-  /** What is to be seen of other chats in the title: one that is written, or one that is finished and unread. */
-  #mark() {
-    if (this.querySelector(".chats__state--unread")) return "● ";
-    return this.querySelector(".chats__state--running") ? "… " : "";
-  }
-
   #markCurrent() {
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (this.querySelectorAll(".chats__link"))) {
       const isCurrent = link.pathname === location.pathname;
-      if (isCurrent) document.title = `${this.#mark()}${link.textContent?.trim()} · qwenweb`;
+      if (isCurrent) document.title = `${link.textContent?.trim()} · qwenweb`;
       if (isCurrent) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }

@@ -1,13 +1,23 @@
 // @ts-check
 import { announce } from "./announce.js";
 import { ChatLog } from "./chat-log.js";
+import { Drafts } from "./drafts.js";
 import { get, signIn } from "./http.js";
 import { fragment } from "./reply-article.js";
 import { text } from "./texts.js";
 
-/** `<edit-button>` around a link to the form that edits a message: puts the form in the message's place. */
+/** `<edit-button>` around a link to the form that edits a message: puts the form in the message's place.
+ *
+ * What is typed there is kept in this browser until it is sent or left.
+ */
 class EditButton extends HTMLElement {
+  get #draft() {
+    const message = /** @type {HTMLElement} */ (this.closest("article")).dataset.messageId;
+    return new Drafts(document.body.dataset.user ?? "", `edit-${message}`);
+  }
+
   connectedCallback() {
+    if (this.#draft.text) this.open();
     this.addEventListener("click", (event) => {
       event.preventDefault();
       this.open();
@@ -28,6 +38,9 @@ class EditButton extends HTMLElement {
     article.querySelector(".message__bubble")?.before(fresh);
     const form = /** @type {HTMLFormElement} */ (article.querySelector(".editor"));
     const area = /** @type {HTMLTextAreaElement} */ (form.querySelector("textarea"));
+    area.value = this.#draft.text || area.value;
+    area.addEventListener("input", () => (this.#draft.text = area.value));
+    form.closest("reply-form")?.addEventListener("form:sent", () => (this.#draft.text = ""));
     form.addEventListener("keydown", (event) => this.#pressed(event, form));
     form.querySelector("[data-cancel]")?.addEventListener("click", (event) => this.#cancel(event, form));
     area.focus();
@@ -46,6 +59,7 @@ class EditButton extends HTMLElement {
   /** @param {Event} event @param {HTMLFormElement} form */
   #cancel(event, form) {
     event.preventDefault();
+    this.#draft.text = "";
     form.closest("reply-form")?.remove();
     this.querySelector("a")?.focus();
   }

@@ -2,48 +2,57 @@
 import { isOn } from "./settings.js";
 import { text } from "./texts.js";
 
-const MARK = "● ";
+const NEWS = "● ";
+const SIGN = /^[●…] /;
+const ELSEWHERE = ".chats__item:not(:has([aria-current])) .chats__state--unread";
 
 const icon = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]"));
-const plainIcon = icon.href;
-let isMarked = false;
+const plainIcon = icon.getAttribute("href") ?? "";
+let hasEnded = false;
 
 // A reply that ends while nobody looks marks the tab, until somebody does.
 document.addEventListener("reply:end", (event) => {
-  if (!document.hidden) return;
-  isMarked = true;
+  hasEnded ||= document.hidden;
   show();
-  notify(/** @type {CustomEvent<string>} */ (event).detail);
+  if (document.hidden) notify(/** @type {CustomEvent<string>} */ (event).detail);
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden || !isMarked) return;
-  isMarked = false;
+  hasEnded &&= document.hidden;
   show();
 });
 
-// The title changes with the chat's, and must not lose the mark by it.
+for (const name of ["reply:start", "htmx:afterSwap"]) document.addEventListener(name, show);
+// The title changes with the chat's, and must not lose its sign by it.
 new MutationObserver(show).observe(/** @type {Node} */ (document.querySelector("title")), { childList: true });
+show();
+
+/** What the title begins with: that a reply is there to be read, here or in another chat, or that one is being written. */
+function sign() {
+  if (hasEnded || document.querySelector(ELSEWHERE)) return NEWS;
+  return document.querySelector("reply-stream, .chats__state--running") ? "… " : "";
+}
 
 function show() {
-  const title = document.title.startsWith(MARK) ? document.title.slice(MARK.length) : document.title;
-  const wanted = isMarked ? MARK + title : title;
+  const wanted = sign() + document.title.replace(SIGN, "");
   if (document.title !== wanted) document.title = wanted;
-  const href = isMarked ? (icon.dataset.badge ?? "") : plainIcon;
-  if (icon.href !== href) icon.href = href;
+  const href = wanted.startsWith(NEWS) ? (icon.dataset.badge ?? "") : plainIcon;
+  if (icon.getAttribute("href") !== href) icon.href = href;
 }
 
 /** @param {string} status how the reply ended */
 function notify(status) {
   if (!isOn("notify") || window.Notification?.permission !== "granted") return;
+  const title = document.title.replace(SIGN, "");
+  const options = { body: text(`end-${status}`), tag: location.pathname, data: location.pathname };
   try {
-    const body = text(`end-${status}`);
-    const note = new Notification(document.title.replace(MARK, ""), { body, tag: location.pathname });
+    const note = new Notification(title, options);
     note.onclick = () => {
       window.focus();
       note.close();
     };
   } catch {
-    // Some browsers of phones allow none to a page; the mark of the tab is there.
+    // Browsers of phones allow none to a page, but to its service worker.
+    navigator.serviceWorker?.ready.then((worker) => worker.showNotification(title, options));
   }
 }

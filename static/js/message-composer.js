@@ -41,7 +41,15 @@ class MessageComposer extends HTMLElement {
     this.queue.addEventListener("queue:edit", (event) => this.#takeUp(/** @type {CustomEvent<Unsent>} */ (event).detail));
     this.queue.addEventListener("queue:now", () => (this.chat.isBusy ? this.#stopReply() : this.#sendQueued()));
     document.addEventListener("keydown", (event) => this.#pressedAnywhere(event));
-    window.addEventListener("popstate", () => location.reload());
+    window.addEventListener("popstate", () => this.#follow());
+    this.#follow();
+  }
+
+  /** Back and Forward change the address and not the page, also before it listens. */
+  #follow() {
+    const { conversation } = this.chat;
+    const [, id = ""] = /^\/(?:c\/([0-9a-f-]{36}))?$/.exec(location.pathname) ?? ["", conversation];
+    if (id !== conversation) location.reload();
   }
 
   #restore() {

@@ -15,7 +15,7 @@ function read() {
 /** The hint that follows may come before the page's socket is there to hear it. */
 function shown() {
   const item = document.querySelector("#chats [aria-current]")?.closest("li");
-  if (item?.querySelector("[data-state=unread]")) document.body.dispatchEvent(new Event("chats:changed"));
+  if (item?.querySelector(".chats__state--unread")) document.body.dispatchEvent(new Event("chats:changed"));
 }
 
 chat.addEventListener("reply:end", () => setTimeout(read));

@@ -3,7 +3,10 @@ import { ChatLog } from "./chat-log.js";
 import { clientId, post, signIn, wordsOf } from "./http.js";
 import { text } from "./texts.js";
 
-/** `<reply-form>` around forms that change the branch which the page shows: sends them without leaving the page. */
+/** `<reply-form>` around forms that change the branch which the page shows: sends them without leaving the page.
+ *
+ * It hears `form:sent` when the server has taken one.
+ */
 class ReplyForm extends HTMLElement {
   chat = /** @type {ChatLog} */ (document.querySelector("chat-log"));
   /** What one wish is known by however often it is sent. */
@@ -41,6 +44,7 @@ class ReplyForm extends HTMLElement {
    */
   #show(html, name) {
     this.#clientId = clientId();
+    this.dispatchEvent(new Event("form:sent"));
     document.body.dispatchEvent(new CustomEvent("dialog:close"));
     this.closest("undo-bar")?.remove();
     const shown = this.chat.renew(html);

@@ -177,6 +177,7 @@ def test_a_reply_knows_its_place_and_when_it_begins(world: World, gpu: Worker) -
     stage = stages.stages([late.id])[late.id]
     frame = stage.frame(str(late.id), "en")
     assert (frame["num_ahead"], frame["expected_s"], frame["stage"]) == (1, 6.0, "waiting")
+    assert frame["text"] == "Waiting for a free place, 1 reply before this one"
     Generation.objects.queued().update(queued_at=F("queued_at") - timedelta(seconds=2))
     stages.stages([late.id])  # what was told first counts
     assert Generation.claim(gpu, 2) == [busy[0], late]

@@ -362,6 +362,12 @@ def test_what_is_not_there_is_said_in_plain_words(transactional_db: None) -> Non
     assert "There is nothing at this address" in response.content.decode()
 
 
+def test_what_is_not_allowed_is_said_in_plain_words(world: World) -> None:
+    response = signed_in(world.owner).get("/admin/login/")
+    assert response.status_code == 403
+    assert "You may not do this." in response.content.decode()
+
+
 def test_a_form_without_its_token_is_refused_in_plain_words(world: World) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(world.owner)

@@ -145,6 +145,8 @@ RULES: dict[str, Rule] = {
     "import_piece_create": NOT_THERE,
     "import_start": NOT_THERE,
     "deletion": SIGNED_IN,
+    "offline": PUBLIC,
+    "worker": PUBLIC,
     "healthz": PUBLIC,
     "readyz": PUBLIC,
     "usage_review": REVIEW,

@@ -62,7 +62,8 @@ def contexts(browser: Browser, stack: RunningStack) -> Iterator[Callable[..., Br
     made: list[BrowserContext] = []
 
     def make(session_key: str = "", **options: Any) -> BrowserContext:
-        context = browser.new_context(base_url=stack.url, **options)
+        # The service worker has a test of its own; the others would pay for it with each browser.
+        context = browser.new_context(base_url=stack.url, **{"service_workers": "block", **options})
         context.set_default_timeout(10_000)
         if session_key:
             context.add_cookies([{"name": "session", "value": session_key, "url": stack.url, "httpOnly": True}])

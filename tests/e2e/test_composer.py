@@ -9,6 +9,12 @@ from tests.stack import RunningStack
 from .conftest import Open
 from .steps import composer, reply, send, wait_for_end
 
+# The keyboard of a phone comes up and covers what is below.
+KEYBOARD = """() => {
+    Object.defineProperty(visualViewport, "height", { get: () => 400 });
+    visualViewport.dispatchEvent(new Event("resize"));
+}"""
+
 
 def users_messages(page: Page) -> list[str]:
     return page.locator("article[data-role=user]").all_inner_texts()
@@ -43,14 +49,26 @@ def test_C2_enter_that_ends_an_ime_composition_does_not_send(page: Page) -> None
     expect(page.locator("article")).to_have_count(0)
 
 
-def test_C2_on_touch_enter_is_a_new_line(open_page: Open) -> None:
+def test_C1_C2_E1_on_touch_nothing_takes_the_focus_and_enter_is_a_new_line(open_page: Open) -> None:
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    expect(composer(page)).not_to_be_focused()
+    page.get_by_role("list", name="Suggestions").get_by_role("link").first.tap()
+    assert composer(page).input_value()
+    expect(page.locator("article")).to_have_count(0)
+    composer(page).fill("")
     composer(page).tap()
     composer(page).press_sequentially("one")
     composer(page).press("Enter")
     expect(composer(page)).to_have_value("one\n")
     page.get_by_role("button", name="Send").tap()
     wait_for_end(page)
+    expect(composer(page)).not_to_be_focused()
+    # Smaller letters would make a phone zoom in on the field that gets the focus.
+    letters = "fields => fields.map((each) => parseFloat(getComputedStyle(each).fontSize))"
+    assert min(page.locator("input, select, textarea").evaluate_all(letters)) >= 16
+    page.evaluate(KEYBOARD)
+    field = page.locator("form.composer").bounding_box()
+    assert field and field["y"] + field["height"] <= 400
 
 
 def test_C3_the_composer_grows_to_eight_lines_and_blank_text_cannot_be_sent(page: Page) -> None:
@@ -65,6 +83,7 @@ def test_C3_the_composer_grows_to_eight_lines_and_blank_text_cannot_be_sent(page
     assert height() - one == 2 * line()
     composer(page).fill("\n".join("abcdefghijklmnop"))
     assert 7 * line() <= height() - one + 1 <= 8 * line()
+    assert composer(page).evaluate("area => area.scrollHeight > area.clientHeight + 1")
     composer(page).fill(" \n ")
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
     composer(page).press("Enter")
@@ -103,6 +122,30 @@ def test_C4_the_same_person_finds_the_draft_again(page: Page, stack: RunningStac
     expect(composer(page)).to_have_value("written for nothing?")
 
 
+def test_C4_what_is_typed_into_the_form_of_a_prompt_survives_a_lost_network_and_an_expired_login(
+    page: Page, stack: RunningStack, session_key: str
+) -> None:
+    page.goto("/settings/prompts/new/")
+    page.get_by_role("textbox", name="Title").fill("Long work")
+    text = page.get_by_role("textbox", name="Text")
+    text.fill("Hours of thought")
+    save = page.get_by_role("button", name="Save")
+    page.context.set_offline(True)
+    save.click()
+    expect(page.get_by_role("alert").filter(has_text="did not reach the server")).to_be_visible()
+    page.context.set_offline(False)
+    page.context.clear_cookies(name="session")
+    save.click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    page.context.add_cookies([{"name": "session", "value": session_key, "url": stack.url}])
+    page.evaluate("location.assign('/settings/prompts/new/')")
+    expect(text).to_have_value("Hours of thought")
+    save.click()
+    expect(page.get_by_text("Long work")).to_be_visible()
+    page.get_by_role("link", name="New prompt").click()
+    expect(text).to_have_value("")
+
+
 def test_C7_send_becomes_stop_and_what_is_sent_meanwhile_is_queued_and_kept(page: Page) -> None:
     place = page.get_by_role("button", name="Send").bounding_box()
     send(page, "[[tokens=2000;rate=50]]")
@@ -116,7 +159,18 @@ def test_C7_send_becomes_stop_and_what_is_sent_meanwhile_is_queued_and_kept(page
     page.reload()
     queued = page.get_by_role("list", name="Sent next").get_by_role("listitem")
     expect(queued).to_have_count(2)
+    lowest, field = queued.last.bounding_box(), page.locator("form.composer").bounding_box()
+    assert lowest and field and lowest["y"] + lowest["height"] <= field["y"]
     queued.last.get_by_role("button", name="Delete").click()
+    expect(queued).to_have_text(re.compile("and another thing"))
+    queued.get_by_role("button", name="Edit").click()
+    expect(queued).to_have_count(0)
+    expect(composer(page)).to_have_value("and another thing")
+    composer(page).press("Enter")
+    send(page, "[[tokens=2000;rate=50]] at once")
+    expect(queued).to_have_count(2)
+    queued.last.get_by_role("button", name="Send now").click()
+    expect(page.locator(".message__bubble").last).to_contain_text("at once")
     expect(queued).to_have_text(re.compile("and another thing"))
     stop.click()
     expect(page.locator(".message__bubble").last).to_have_text("and another thing")

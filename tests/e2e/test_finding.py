@@ -152,9 +152,14 @@ def test_S7_a_finished_unread_chat_has_a_dot_until_it_is_opened(page: Page) -> N
     page.goto("/")
     chats = page.get_by_role("navigation", name="Chats")
     expect(chats.get_by_role("img", name="Being answered")).to_be_visible()
-    expect(chats.get_by_role("img", name="Unread")).to_be_visible()
+    expect(page).to_have_title("… qwenweb")
+    expect(chats.get_by_role("img", name="Unread")).to_be_visible(timeout=20_000)
+    expect(page).to_have_title("● qwenweb")
+    page.reload()
+    expect(page).to_have_title("● qwenweb")
     chats.get_by_role("link").click()
     expect(chats.get_by_role("img", name="Unread")).to_have_count(0)
+    expect(page).to_have_title(re.compile(r"^\[\["))
 
 
 def test_B1_shortcuts_work_and_can_be_turned_off(open_page: Open) -> None:

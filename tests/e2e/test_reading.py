@@ -139,7 +139,7 @@ def test_R4_earlier_messages_come_without_moving_the_line_being_read(
     wait_for_end(page)
 
 
-def test_T1_settings_are_saved_at_once_and_say_so(open_page: Open) -> None:
+def test_C2_T1_settings_are_saved_at_once_and_say_so(open_page: Open) -> None:
     page = open_page(viewport={"width": 390, "height": 844})
     page.get_by_role("button", name="Open sidebar").click()
     account = page.get_by_role("button", name="Account")
@@ -169,7 +169,7 @@ def test_T1_settings_are_saved_at_once_and_say_so(open_page: Open) -> None:
     expect(dialog).to_be_hidden()
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    # C2: with the setting, Enter is a new line and Ctrl+Enter sends.
+    # With the setting, Enter is a new line and Ctrl+Enter sends.
     page.set_viewport_size({"width": 1200, "height": 844})
     composer(page).press_sequentially("one")
     composer(page).press("Enter")
@@ -188,7 +188,11 @@ def test_T1_settings_are_saved_at_once_and_say_so(open_page: Open) -> None:
 
 def test_S7_a_reply_that_ends_while_nobody_looks_marks_the_tab(open_page: Open) -> None:
     page = open_page(permissions=["notifications"])
-    page.evaluate("localStorage.setItem('setting:notify', 'on')")
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("switch", name="Notify me").click()
+    expect(page.get_by_role("status").filter(has_text="Saved")).to_be_visible()
+    page.keyboard.press("Escape")
     note = "window.Notification = class { static permission = 'granted'; constructor(...a) { window.note = a; } }"
     page.evaluate(f"() => {{ {note} }}")
     ask(page, "[[tokens=20;rate=60]] Look away")

@@ -46,7 +46,6 @@ def choose(article: Locator, menu: str, item: str) -> None:
 def test_C5_M3_arrow_up_edits_the_last_message_in_place_and_both_versions_stay(page: Page) -> None:
     ask(page, "First question")
     wait_for_end(page)
-    page.evaluate("window.isSameDocument = true")
     area = page.get_by_role("textbox", name="Edit text")
     composer(page).fill("a draft")
     composer(page).press("ArrowUp")
@@ -56,6 +55,9 @@ def test_C5_M3_arrow_up_edits_the_last_message_in_place_and_both_versions_stay(p
     expect(area).to_be_focused()
     expect(area).to_have_value("First question")
     area.fill("Thrown away")
+    page.reload()
+    expect(area).to_have_value("Thrown away")
+    page.evaluate("window.isSameDocument = true")
     area.press("Escape")
     expect(area).to_have_count(0)
     assert bubbles(page) == ["First question"]
