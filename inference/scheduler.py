@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 _LEAST_SHARED = 16
 """A shorter common beginning is computed sooner than copied."""
 _WORTH_WAITING = 64
-_REACH = 2560
-"""So many keys to look at cost a token of a small model about as much again as all its products do."""
 _LEAST_PIECE = GRID
 
 
@@ -73,6 +71,7 @@ class Scheduler:
         memory: Pages,
         num_slots: int,
         prefill_tokens: int,
+        reach: int,
         states: StatePool | None = None,
         num_spare_rows: int = 0,
     ) -> None:
@@ -81,7 +80,7 @@ class Scheduler:
         self.waiting: deque[LocalRun] = deque()
         self.running: list[LocalRun] = []
         self.num_preemptions = 0
-        self._num_slots, self._prefill_tokens = num_slots, prefill_tokens
+        self._num_slots, self._prefill_tokens, self._reach = num_slots, prefill_tokens, reach
         self._num_spare_rows = num_spare_rows
 
     def plan(self) -> list[Work]:
@@ -101,7 +100,7 @@ class Scheduler:
         for run in self.running:
             if run.is_prefilling and budget > 0:
                 # A token costs more the more are before it, and a step shall take no longer for that.
-                cost = 1 + run.num_computed / _REACH
+                cost = 1 + run.num_computed / self._reach
                 piece = self._work(run, max(int(budget / cost), min(budget, _LEAST_PIECE)))
                 budget -= int(piece.span.num_tokens * cost)
                 work.append(piece)

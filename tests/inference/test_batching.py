@@ -89,10 +89,9 @@ def test_a_system_prompt_that_many_share_is_computed_once(build: Build) -> None:
 def test_the_more_of_a_prompt_is_there_the_smaller_its_next_piece(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.scheduler._REACH", 256)
     monkeypatch.setattr("inference.scheduler._LEAST_PIECE", 42)
     engine, runner = build()
-    engine._scheduler._prefill_tokens = 64
+    engine._scheduler._prefill_tokens, engine._scheduler._reach = 64, 256
     list(engine.submit(ask("x" * 200, sampling=replace(GREEDY, max_tokens=1))))
     assert [max(step) for step in runner.steps][:4] == [64, 51, 44, 42]
 
