@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django import Settings
 
 from chat.models import Conversation, User
 from tests.chat.people import auditor, signed_in
+from tests.chat.sharing import finish, share
 from tests.conftest import World
 
 
@@ -21,7 +24,8 @@ from tests.conftest import World
 class Rule:
     """What each actor gets: `in`, `out` (sent to sign-in), `none` (404 or 403), or `inside`, all but out.
 
-    A deactivated person is a stranger, whatever session they have.
+    A deactivated person is a stranger, whatever session they have. A member of the group that the owner shared with is
+    one of the others, and who holds a link that anyone can open a stranger, unless the rule says more.
     """
 
     anonymous: str
@@ -29,9 +33,12 @@ class Rule:
     others: str
     auditor: str
     admin: str
+    member: str = ""
+    holder: str = ""
 
     def expected(self, actor: str) -> str:
         known = {"deactivated": self.anonymous, "team_mate": self.others, "outsider": self.others}
+        known |= {"member": self.member or self.others, "holder": self.holder or self.anonymous}
         return known.get(actor) or str(getattr(self, actor))
 
 
@@ -126,8 +133,8 @@ RULES: dict[str, Rule] = {
     "revision_create": NOT_THERE,
     "revocation_create": NOT_THERE,
     "s/<str:token>": PUBLIC,  # leads to shared, and looks nothing up
-    "shared": CLOSED,  # for who has the token
-    "copy_create": CLOSED,  # for who has the token
+    "shared": Rule("none", "in", "none", "none", "none", member="in", holder="in"),
+    "copy_create": CLOSED,  # wants to know which revision
     "nothing_shared": PUBLIC,  # its shortest address is that of the one above
     "banner_dismiss": NOT_THERE,
     "glass_break_acknowledge": NOT_THERE,
@@ -221,8 +228,9 @@ def test_every_route_is_in_the_table() -> None:
     assert set(RULES) <= known, "a rule for a route that is gone"
 
 
-def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None:
-    turn = Conversation.start(world.owner, "Hello", "c1")
+def test_every_actor_comes_in_exactly_where_the_table_says(world: World, settings: Settings) -> None:
+    settings.HAS_PUBLIC_LINKS = True
+    turn = finish(Conversation.start(world.owner, "Hello", "c1"))
     known: dict[str, object] = {
         "conversation_id": turn.message.conversation_id,
         "message_id": turn.message.id,
@@ -238,10 +246,18 @@ def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None
         "glass_break_id": uuid4(),
         "import_id": uuid4(),
     }
+    member = User.objects.create(email="mia@example.org", name="Mia", password=world.owner.password)
+    group = Group.objects.create(name="Research")
+    group.user_set.add(world.owner, member)
+    owner = signed_in(world.owner)
+    for_group = share(owner, turn, audience="named", groups=[group.id]).split("/")[2]
+    for_anyone = share(owner, turn, audience="public").split("/")[2]
     clients = {actor: signed_in(getattr(world, actor)) for actor in ("owner", "team_mate", "outsider", "admin")}
     gone = User.objects.create(email="gone@example.org", name="Gone", is_staff=True, is_superuser=True, password="!")
     clients |= {
         "anonymous": Client(),
+        "holder": Client(),
+        "member": signed_in(member),
         "auditor": signed_in(auditor(world.owner.password)),
         "deactivated": signed_in(gone),
     }
@@ -249,10 +265,11 @@ def test_every_actor_comes_in_exactly_where_the_table_says(world: World) -> None
     wrong = []
     for route in routes():
         message = turn.reply if route.name in OF_REPLIES else turn.message
-        address = route.address({**known, "message_id": message.id})
         for method in ("get",) if route.name in LOOKED_AT else ("get", "post"):
             for actor, client in clients.items():
                 assert route.rule
+                token = for_anyone if actor == "holder" else for_group
+                address = route.address({**known, "message_id": message.id, "token": token})
                 expected, found = route.rule.expected(actor), _outcome(client, method, address)
                 is_right = found in {expected, "closed"} or (expected == "inside" and found != "out")
                 if not is_right:
