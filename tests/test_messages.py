@@ -95,7 +95,7 @@ def test_scripts_take_their_sentences_from_the_page() -> None:
     scripts = {path.name: path.read_text() for path in (ROOT / "static" / "js").glob("*.js")}
     code = {name: re.sub(r"(?s)/\*.*?\*/|(?m:^\s*//[^\n]*$)", "", text) for name, text in scripts.items()}
     sentences = {name: re.findall(r"""["`']([A-Z][a-z]+(?: [\w$]+)*[.…]?)["`']""", text) for name, text in code.items()}
-    keys = {"Enter", "Escape", "ArrowUp", "Semicolon", "Tab"}
+    keys = {"Enter", "Escape", "ArrowUp", "Semicolon", "Tab", "Home"}
     assert {name: said for name, said in sentences.items() if set(said) - keys} == {}
     used = {name for text in code.values() for name in re.findall(r'\b(?:text|words)\(["`]([\w-]+)', text)}
     offered = set(re.findall(r'data-text="([\w-]+)"', (ROOT / "templates/chat/_texts.html").read_text()))
