@@ -22,10 +22,13 @@ import "./shared-address.js";
 import "./setting-switch.js";
 import "./hidden-tab.js";
 import "./offline.js";
-import "./viewport.js";
-import "./drawer-swipe.js";
 import "./trouble.js";
 import "./search-box.js";
 import "./chat-renaming.js";
 import "./reading-mark.js";
 import "./shortcuts.js";
+
+if (navigator.maxTouchPoints) {
+  import("./viewport.js");
+  import("./drawer-swipe.js");
+}

@@ -29,3 +29,5 @@ document.addEventListener(
   },
   { passive: true },
 );
+
+export {};

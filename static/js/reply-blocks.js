@@ -6,6 +6,8 @@
 export class ReplyBlocks {
   /** @type {{ element: HTMLElement, html: string, codeLength: number }[]} */
   #blocks = [];
+  /** @type {Element | null} */
+  #end = null;
 
   /** @param {HTMLElement} element */
   constructor(element) {
@@ -21,7 +23,17 @@ export class ReplyBlocks {
    * @returns {boolean} false when an append does not continue what is here: the reply must be followed from its start
    */
   apply(patches) {
-    return patches.every((patch) => (patch.append === undefined ? this.#replace(patch) : this.#append(patch)));
+    if (!patches.length) return true;
+    this.unmark();
+    const fits = patches.every((patch) => (patch.append === undefined ? this.#replace(patch) : this.#append(patch)));
+    this.#end = endOf(this.#blocks.at(-1)?.element ?? this.element);
+    this.#end.setAttribute("data-end", "");
+    return fits;
+  }
+
+  /** Leaves the markup as the server has it. */
+  unmark() {
+    this.#end?.removeAttribute("data-end");
   }
 
   /** @param {Patch} patch */
@@ -63,6 +75,20 @@ export class ReplyBlocks {
     }
     return /** @type {{ element: HTMLElement, html: string, codeLength: number }} */ (this.#blocks[i]);
   }
+}
+
+/** Where the writing goes on: the last line of text, or the block itself where that ends in none. Selectors for it would
+ * be looked at anew for the whole page with every word.
+ * @param {Element} block
+ */
+function endOf(block) {
+  let end = block;
+  for (let next = block.lastElementChild; next; next = next.lastElementChild) {
+    if (next.matches("div, table, blockquote, hr")) return block;
+    if (!next.matches("p, h1, h2, h3, h4, h5, h6, ul, ol, li")) break;
+    end = next;
+  }
+  return end;
 }
 
 /** Makes what is in `live` the same as what is in `fresh`; what comes before the first difference is not touched,

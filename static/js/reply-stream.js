@@ -9,6 +9,8 @@ import { ThinkingClock } from "./thinking-clock.js";
 
 // Between two drawings. To lay out and paint is what costs, and the eye does not see more of them than this.
 const PAUSE_MS = 60;
+// So long after the last words the end of the text begins to pulse; an animation that starts anew with every word is not seen.
+const IDLE_MS = 500;
 
 /** A reply being written: follows its generation on the page's socket and draws it into the article around it.
  *
@@ -27,6 +29,8 @@ class ReplyStream extends HTMLElement {
   #drawnAt = 0;
   /** @type {number | undefined} */
   #timer;
+  /** @type {number | undefined} */
+  #idle;
 
   connectedCallback() {
     socket.follow(this.generation, this);
@@ -35,6 +39,7 @@ class ReplyStream extends HTMLElement {
 
   disconnectedCallback() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#idle);
     this.clock.stop();
     socket.unfollow(this.generation, this);
   }
@@ -73,6 +78,9 @@ class ReplyStream extends HTMLElement {
     if (!frame) return;
     this.#drawnAt = performance.now();
     const { article, answer, reasoning, clock } = this;
+    clearTimeout(this.#idle);
+    delete article.dataset.idle;
+    this.#idle = setTimeout(() => (article.dataset.idle = ""), IDLE_MS);
     const fits = frames.every((each) => reasoning.apply(each.reasoning) && answer.apply(each.answer));
     if (!fits) {
       this.cursor = "0-0";
@@ -99,7 +107,10 @@ class ReplyStream extends HTMLElement {
   /** @param {import("./socket.js").EndFrame} frame */
   #end(frame) {
     this.#draw();
-    const { article } = this;
+    const { article, answer, reasoning } = this;
+    delete article.dataset.idle;
+    answer.unmark();
+    reasoning.unmark();
     const final = fragment(frame.html).querySelector("article");
     this.remove();
     if (final) settle(article, final);

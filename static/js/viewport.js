@@ -9,3 +9,5 @@ window.visualViewport?.addEventListener("resize", ({ target }) => {
   document.documentElement.style.setProperty("--page-height", isCovered ? `${view.height}px` : "");
   if (isCovered) scrollTo(0, 0);
 });
+
+export {};
