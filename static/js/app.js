@@ -29,6 +29,6 @@ import "./reading-mark.js";
 import "./shortcuts.js";
 
 if (navigator.maxTouchPoints) {
-  import("./viewport.js");
-  import("./drawer-swipe.js");
+  import("./pages/viewport.js");
+  import("./pages/drawer-swipe.js");
 }
