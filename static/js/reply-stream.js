@@ -8,7 +8,7 @@ import { ThinkingClock } from "./thinking-clock.js";
 /** @typedef {import("./socket.js").BlocksFrame} BlocksFrame */
 
 // Between two drawings. To lay out and paint is what costs, and the eye does not see more of them than this.
-const PAUSE_MS = 60;
+const PAUSE_MS = 80;
 // So long after the last words the end of the text begins to pulse; an animation that starts anew with every word is not seen.
 const IDLE_MS = 500;
 
