@@ -175,17 +175,14 @@ class Generation(Again, Imported):
     def claim(
         cls, worker: Worker, most: int, on_left: Callable[[set[UUID]], object] = hints.wake_holders
     ) -> list[Generation]:
-        """Give up to `most` queued generations to a worker, the fairest first: see chat/models/queue.py.
-
-        `on_left` hears of the workers to which something was left.
-        """
+        """Give up to `most` queued generations to a worker, the fairest first: see chat/models/queue.py. `on_left`
+        hears of the workers to which something was left."""
         with transaction.atomic():
             claimed = queue.claim(worker, most)
         if claimed.holders:
             on_left(claimed.holders)
-        return list(
-            cls.objects.filter(id__in=claimed.ids, worker=worker).select_related("message").order_by("queued_at")
-        )
+        mine = cls.objects.filter(id__in=claimed.ids, worker=worker)
+        return list(mine.select_related("message").order_by("queued_at"))
 
     def place(self) -> queue.Place | None:
         """The place in the queue; None when it waits no longer."""
@@ -265,10 +262,7 @@ class Generation(Again, Imported):
             "cancelled": self.Status.STOPPED,
             "error": self.Status.FAILED,
         }[finished.reason]
-        # A stop must be quick, and a rescue has others to rescue: their diagrams stay sources.
-        is_drawn = status == self.Status.COMPLETED
-        made = _made(started, finished)
-        return self._end(status, told, finished.timings.energy_j, is_drawn=is_drawn, **made, **how)
+        return self._end(status, told, finished.timings.energy_j, **_made(started, finished), **how)
 
     def hand_over(
         self, told: Told, started: Started | None, finished: Finished, *, is_lost: bool, **how: Any
@@ -305,12 +299,11 @@ class Generation(Again, Imported):
         usage = Usage(completion_tokens=told.num_tokens, reasoning_tokens=told.num_reasoning_tokens)
         return self.hand_over(shown, None, Finished("error", usage), is_lost=True)
 
-    def _end(
-        self, status: str, told: Told, energy_j: float | None = None, *, is_drawn: bool = False, **how: Any
-    ) -> str | None:
+    def _end(self, status: str, told: Told, energy_j: float | None = None, **how: Any) -> str | None:
         text, reasoning = clean_text(told.text), clean_text(told.reasoning)
-        html = markdown.render(text)
-        rendered = {"html": diagram.drawn(html) if is_drawn else html, "reasoning_html": markdown.render(reasoning)}
+        html, is_complete = markdown.render(text), status == self.Status.COMPLETED
+        # A stop must be quick, and a rescue has others to rescue: their diagrams stay sources.
+        rendered = {"html": diagram.drawn(html) if is_complete else html, "reasoning_html": markdown.render(reasoning)}
         if self.repeats_id:
             how["first_difference"] = self.difference_from_repeated(text)
         with transaction.atomic():
@@ -322,7 +315,7 @@ class Generation(Again, Imported):
                     self._enter_usage(status, how, energy_j)  # its chat was deleted; what it cost is not
                 return None
             Message.objects.filter(id=self.message_id).update(text=text, reasoning=reasoning, **rendered)
-            if status == self.Status.COMPLETED and (heading := markdown.heading_of(text)):
+            if is_complete and (heading := markdown.heading_of(text)):
                 self.message.conversation.improve_title(self.message, heading)
             is_over = status != self.Status.QUEUED
             self._enter_usage(status if is_over else UsageRecord.HANDED_OVER, how, energy_j)
